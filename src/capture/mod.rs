@@ -1,0 +1,23 @@
+//! The capture file (`.dub`): append-only, checksummed, compressed, indexed, readable after a crash.
+//!
+//! The waist of the program: every recorder and importer writes it, every later stage reads it. The format is
+//! described in `FORMAT.md`, nowhere else. Knows nothing of HTTP semantics.
+
+mod error;
+mod reader;
+mod writer;
+
+pub use error::CaptureError;
+pub use reader::{Damage, Reader, SessionSummary};
+pub use writer::{BodyWriter, Summary, Writer};
+
+/// What the header of a capture says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// Wall clock at the anchor, nanoseconds since the Unix epoch.
+    pub anchor_unix_ns: u64,
+    /// Where the traffic came from, such as `proxy 127.0.0.1:8080` or `har shop.har`.
+    pub source: String,
+    /// Version of the program that wrote it.
+    pub program: String,
+}

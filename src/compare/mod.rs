@@ -1,0 +1,1 @@
+//! Two results become a verdict. Pure; knows nothing of replay.

@@ -1,0 +1,184 @@
+//! One request and its response, with everything that replay needs.
+
+use std::net::SocketAddr;
+
+use super::{Body, Nanos, Origin, SessionId, Span};
+
+/// Number of an exchange in its capture, from 1, in the order the requests began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(pub u64);
+
+/// Protocol version of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+/// Header fields in wire order and case, duplicates kept, values without surrounding white space.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Headers {
+    /// The first value of `name` (any case).
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v.as_slice())
+    }
+
+    /// The first value of `name` (any case) when it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.first(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
+
+    /// All values of `name` (any case) in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v.as_slice())
+    }
+
+    /// Appends a field.
+    pub fn push(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.0.push((name.into(), value.into()));
+    }
+}
+
+/// A request as the client sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Where it was sent to.
+    pub origin: Origin,
+    /// Method as on the wire.
+    pub method: String,
+    /// Origin-form target (path and query) as on the wire; a forward proxy's absolute form is cut to this.
+    pub target: Vec<u8>,
+    /// Version of the request line.
+    pub version: Version,
+    /// Fields in order and case.
+    pub headers: Headers,
+    /// Body less transfer coding.
+    pub body: Body,
+    /// Fields after a chunked body.
+    pub trailers: Headers,
+}
+
+impl Request {
+    /// Origin and target as one URL, for people; bytes that are not UTF-8 are replaced.
+    pub fn url(&self) -> String {
+        format!("{}{}", self.origin, String::from_utf8_lossy(&self.target))
+    }
+}
+
+/// A response as the server sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Version of the status line.
+    pub version: Version,
+    /// 100 to 999.
+    pub status: u16,
+    /// Reason phrase as on the wire.
+    pub reason: Vec<u8>,
+    /// Fields in order and case.
+    pub headers: Headers,
+    /// Body less transfer coding.
+    pub body: Body,
+    /// Fields after a chunked body.
+    pub trailers: Headers,
+}
+
+/// The connections that carried an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// Address of the client.
+    pub client: SocketAddr,
+    /// Number of the client's connection in the capture, from 1.
+    pub client_connection: u64,
+    /// Number of the connection to the server in the capture, from 1; none when it was never opened.
+    pub upstream_connection: Option<u64>,
+    /// HTTP/2 stream, if any.
+    pub stream: Option<u32>,
+    /// TLS version towards the server, such as `TLSv1.3`.
+    pub tls: Option<String>,
+    /// Application protocol agreed with the server.
+    pub alpn: Option<String>,
+    /// Server name the client asked for.
+    pub sni: Option<String>,
+}
+
+/// When things happened, in nanoseconds since the capture's anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// First byte of the request seen.
+    pub started: Nanos,
+    /// Last byte of the request seen.
+    pub request_done: Option<Nanos>,
+    /// TCP connect to the server, when this exchange opened the connection.
+    pub connect: Option<Span>,
+    /// TLS handshake with the server, when this exchange opened the connection.
+    pub tls: Option<Span>,
+    /// First byte of the request written to the server.
+    pub upstream_sent: Option<Nanos>,
+    /// First byte of the final response read from the server.
+    pub upstream_first: Option<Nanos>,
+    /// Last byte of the response read from the server.
+    pub upstream_done: Option<Nanos>,
+    /// First byte of the final response written to the client.
+    pub client_first: Option<Nanos>,
+    /// Last byte of the response written to the client, or the instant the exchange failed.
+    pub finished: Nanos,
+}
+
+/// Why an exchange is not whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incomplete {
+    /// The client went away or sent something that is not HTTP.
+    Client(String),
+    /// No connection to the server, or its certificate was refused.
+    Connect(String),
+    /// The server reset, closed early or sent something that is not HTTP.
+    Upstream(String),
+    /// The recording ended while it was under way.
+    Stopped,
+    /// The recorder could not write all of it (disk full, too slow).
+    NotRecorded(String),
+    /// The connection went on as something else than HTTP (upgrade); its bytes are not here.
+    Upgraded(String),
+}
+
+impl std::fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(why) => write!(f, "client: {why}"),
+            Self::Connect(why) => write!(f, "connect: {why}"),
+            Self::Upstream(why) => write!(f, "server: {why}"),
+            Self::Stopped => write!(f, "the recording was stopped"),
+            Self::NotRecorded(why) => write!(f, "not recorded: {why}"),
+            Self::Upgraded(to) => write!(f, "upgraded to {to}"),
+        }
+    }
+}
+
+/// One request and its response, interim responses, trailers, or failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its number in the capture.
+    pub id: ExchangeId,
+    /// Whose it is.
+    pub session: SessionId,
+    /// Label of the transaction it belongs to.
+    pub transaction: Option<String>,
+    /// What was asked.
+    pub request: Request,
+    /// 1xx responses before the final one.
+    pub interim: Vec<Response>,
+    /// What was answered; none when nothing came.
+    pub response: Option<Response>,
+    /// When.
+    pub timing: Timing,
+    /// Over which connections.
+    pub transport: Transport,
+    /// Set when anything is missing, with the reason.
+    pub incomplete: Option<Incomplete>,
+}

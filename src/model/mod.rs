@@ -1,0 +1,15 @@
+//! The words of the product as plain data: exchanges, sessions, bodies, timing.
+//!
+//! No I/O, no serialization format, no async runtime. Every other room speaks in these types.
+
+mod body;
+mod exchange;
+mod session;
+mod time;
+mod url;
+
+pub use body::{Body, BodyError, BodySource, CHUNK_BYTES, ChunkId, MemoryBodies};
+pub use exchange::{Exchange, ExchangeId, Headers, Incomplete, Request, Response, Timing, Transport, Version};
+pub use session::{Session, SessionId, SessionInfo};
+pub use time::{Nanos, Span};
+pub use url::{Origin, OriginError, Scheme};

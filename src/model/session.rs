@@ -1,0 +1,27 @@
+//! The ordered exchanges of one recorded user.
+
+use super::Exchange;
+
+/// Number of a session in its capture, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u32);
+
+/// What is known of a recorded user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its number.
+    pub id: SessionId,
+    /// Client address as text, without the port.
+    pub client: String,
+    /// `User-Agent` of its first request.
+    pub user_agent: Option<String>,
+}
+
+/// One recorded user: exchanges in the order in which they began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Who.
+    pub info: SessionInfo,
+    /// What they did, by start time.
+    pub exchanges: Vec<Exchange>,
+}

@@ -1,0 +1,176 @@
+//! HTTP/1.0 and 1.1 as a sans-io core: bytes in, events out; the caller keeps and forwards the bytes.
+//!
+//! Source: RFC 9112. Knows nothing of sockets, clocks or who asks. Main types: [`Reader`], [`Event`].
+
+use std::ops::Range;
+
+use crate::model::{Headers, Version};
+
+/// Bounds of what is accepted; over them the message is refused, never truncated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest head (start line and fields) in bytes.
+    pub head_bytes: usize,
+    /// Most fields in a head or in trailers.
+    pub fields: usize,
+    /// Most interim (1xx) responses before the final one.
+    pub interim: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head_bytes: 256 * 1024, fields: 500, interim: 100 }
+    }
+}
+
+/// The head of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// The bytes as they came, from the method to the empty line (both included).
+    pub raw: Vec<u8>,
+    /// Method as on the wire.
+    pub method: String,
+    /// Target as on the wire: origin, absolute, authority or asterisk form.
+    pub target: Vec<u8>,
+    /// Version of the request line.
+    pub version: Version,
+    /// Fields in order and case.
+    pub headers: Headers,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The bytes as they came, from the version to the empty line (both included).
+    pub raw: Vec<u8>,
+    /// Version of the status line.
+    pub version: Version,
+    /// 100 to 999.
+    pub status: u16,
+    /// Reason phrase as on the wire.
+    pub reason: Vec<u8>,
+    /// Fields in order and case.
+    pub headers: Headers,
+}
+
+/// How the end of a body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunked transfer coding.
+    Chunked,
+    /// All until the connection closes (responses only).
+    UntilClose,
+    /// The connection stops being HTTP after this head (101, or 2xx to CONNECT).
+    Tunnel,
+}
+
+/// What a reader found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A whole request head and how its body is framed.
+    Request(RequestHead, Framing),
+    /// A whole response head and how its body is framed; interim responses have `Framing::None` and no `End`.
+    Response(ResponseHead, Framing),
+    /// Body bytes less transfer coding: this range of the input just given.
+    Body(Range<usize>),
+    /// The message is over; trailers of a chunked body, else empty.
+    End(Headers),
+}
+
+/// What one call of [`Reader::read`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// So many bytes of the input are used up: the caller may forward and drop them.
+    pub consumed: usize,
+    /// What they amounted to. `None` with `consumed == 0`: more input is needed.
+    /// `None` with `consumed > 0`: framing (chunk sizes, empty lines), call again.
+    pub event: Option<Event>,
+}
+
+/// Why bytes are not an acceptable HTTP/1 message. Ambiguous framing is an error, never guessed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Http1Error {
+    /// The head is no HTTP head.
+    #[error("not an HTTP/1 message")]
+    Syntax,
+    /// The head is longer than allowed.
+    #[error("head is over {0} bytes")]
+    HeadTooLong(usize),
+    /// More fields than allowed.
+    #[error("more than {0} header fields")]
+    TooManyFields(usize),
+    /// More interim responses than allowed.
+    #[error("more than {0} interim responses")]
+    TooManyInterim(usize),
+    /// Content-Length twice with different values, or not a number.
+    #[error("invalid or contradictory Content-Length")]
+    ContentLength,
+    /// Both Content-Length and Transfer-Encoding, or a transfer coding whose end cannot be known.
+    #[error("ambiguous Transfer-Encoding")]
+    TransferEncoding,
+    /// A chunk header that is no chunk header.
+    #[error("invalid chunk")]
+    Chunk,
+    /// A line folded onto the next (obs-fold) or ended by a bare LF or CR in a place where forwarding would be ambiguous.
+    #[error("folded or badly ended line")]
+    LineFolding,
+    /// The connection closed inside a message.
+    #[error("connection closed inside a message")]
+    UnexpectedEnd,
+    /// A response without a request that asked for it.
+    #[error("response without a request")]
+    Unasked,
+}
+
+/// Reads one direction of a connection, message after message.
+#[derive(Debug)]
+pub struct Reader {
+    _private: (),
+}
+
+impl Reader {
+    /// For the bytes a client sends.
+    pub fn requests(_limits: Limits) -> Self {
+        todo!()
+    }
+
+    /// For the bytes a server sends. Each request sent must be announced with [`Reader::expect`].
+    pub fn responses(_limits: Limits) -> Self {
+        todo!()
+    }
+
+    /// Announces that a request with this method was sent: its response is framed accordingly (HEAD, CONNECT).
+    pub fn expect(&mut self, _method: &str) {
+        todo!()
+    }
+
+    /// Looks at `input`, which starts where the last call's `consumed` ended, and reports one event at most.
+    ///
+    /// # Errors
+    /// When the bytes are not an acceptable message; the reader is then unusable.
+    pub fn read(&mut self, _input: &[u8]) -> Result<Progress, Http1Error> {
+        todo!()
+    }
+
+    /// Tells that no more bytes come. `Some(End)` when that ends a body read until close.
+    ///
+    /// # Errors
+    /// [`Http1Error::UnexpectedEnd`] inside a message.
+    pub fn end_of_input(&mut self) -> Result<Option<Event>, Http1Error> {
+        todo!()
+    }
+
+    /// True between messages: nothing of a next one has been consumed.
+    pub fn is_between_messages(&self) -> bool {
+        todo!()
+    }
+}
+
+/// Whether the connection may carry another message after this one (RFC 9112 §9.3).
+pub fn keeps_alive(_version: Version, _headers: &Headers) -> bool {
+    todo!()
+}

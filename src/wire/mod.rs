@@ -1,0 +1,9 @@
+//! Bytes to model and back, without sockets, files or clocks.
+//!
+//! One HTTP/1 core serves the proxy, import and replay; the lenses see every value inside a message and can put
+//! another in its place without touching the bytes around it.
+
+pub mod content;
+pub mod cookie;
+pub mod http1;
+pub mod identity;

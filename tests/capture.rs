@@ -1,0 +1,1 @@
+//! Capture files: round trip, truncation at every byte, damage, live reading.

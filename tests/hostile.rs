@@ -1,0 +1,1 @@
+//! Bad input: every outside byte ends in one clear sentence and an exit code.

@@ -1,0 +1,1 @@
+//! The proxy against real sockets on loopback.

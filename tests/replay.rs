@@ -1,0 +1,1 @@
+//! The engine against servers on loopback that behave and misbehave.
