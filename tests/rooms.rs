@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("import", &["model", "wire", "capture"]),
     ("rules", &["model", "wire"]),
     ("correlate", &["model", "wire", "rules"]),
-    ("plan", &["model", "wire", "rules"]),
+    ("plan", &["model", "rules"]),
     ("measure", &["model"]),
     ("replay", &["model", "wire", "rules", "plan", "measure"]),
     ("compare", &["model", "measure"]),
