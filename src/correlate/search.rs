@@ -157,7 +157,8 @@ impl Search<'_, '_> {
             }
         }
         own.iter().any(|v| v == text)
-            || (rest != text && rest.split(|c: char| !c.is_alphanumeric()).all(|piece| strength(piece) < Strength::Medium))
+            || (rest != text
+                && rest.split(|c: char| !c.is_alphanumeric()).all(|piece| strength(piece) < Strength::Medium))
     }
 
     /// Looks for a source of `value`, which is the leaf's text or a piece of it.
