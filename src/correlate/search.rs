@@ -121,7 +121,7 @@ impl Search<'_, '_> {
         if self.is_settled(i, leaf) {
             return false;
         }
-        if leaf.kind != LeafKind::Text && self.whole(i, leaf, &leaf.view.text) {
+        if matches!(leaf.kind, LeafKind::Value | LeafKind::Segment) && self.whole(i, leaf, &leaf.view.text) {
             return true;
         }
         let mut found = false;
@@ -144,7 +144,7 @@ impl Search<'_, '_> {
         if leaf.path.starts_with("cookie.") && !leaf.path.contains(".url.") {
             return self.context.trace.jar_has(i, &leaf.name);
         }
-        leaf.path == "header.origin" || self.is_users_own(&leaf.view.text)
+        self.is_users_own(&leaf.view.text)
     }
 
     /// Whether a text is made of the user's values and words: an answer that echoes it is not its source.
@@ -171,11 +171,13 @@ impl Search<'_, '_> {
         if across == Across::Constant {
             return false;
         }
+        let known_since = self.sent_unexplained(i, leaf, value, class);
         let started = self.exchange(i).timing.started;
         let mut candidates: Vec<(i32, usize, &Atom)> = Vec::new();
         for (j, atom) in self.index.get(value).into_iter().flatten() {
             let (j, atom) = (*j, *atom);
-            if j < i && self.exchange(j).timing.finished <= started && !self.context.trace.is_asset(j) {
+            let news = known_since.is_none_or(|first| j < first);
+            if j < i && news && self.exchange(j).timing.finished <= started && !self.context.trace.is_asset(j) {
                 candidates.push((self.score(i, leaf, j, atom), j, atom));
             }
         }
@@ -190,7 +192,21 @@ impl Search<'_, '_> {
                 return true;
             }
         }
-        class == Strength::Strong && self.by_boundary(i, leaf, value)
+        class == Strength::Strong && known_since.is_none() && self.by_boundary(i, leaf, value)
+    }
+
+    /// The first request that sent the value before anything explained it: what the client knew then, no later answer gave
+    /// it. Weak values count only in the same place.
+    fn sent_unexplained(&self, i: usize, leaf: &Leaf, value: &str, class: Strength) -> Option<usize> {
+        (0..i).find(|earlier| {
+            let mut sent = false;
+            each(&self.context.trace.leaves[*earlier], &mut |other| {
+                let same_place = class == Strength::Strong || other.path == leaf.path;
+                let explained = || self.edges.iter().any(|e| e.user == *earlier && e.value == value);
+                sent |= other.view.text == value && same_place && !explained();
+            });
+            sent
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "these are the fields of an edge, given once")]
@@ -302,7 +318,12 @@ impl Search<'_, '_> {
     ) -> bool {
         let born = self.is_born(j, atom);
         if self.context.trace.is_asset(i) {
-            return born && class >= Strength::Medium && score >= 60;
+            return born && class >= Strength::Medium && score >= 60 && !self.context.trace.is_build_asset(i);
+        }
+        let flag =
+            matches!(atom.value.as_str(), "0" | "1") && leaf.path.contains("query.") && !ends_with_id(&leaf.name);
+        if flag {
+            return false;
         }
         let known = self.context.prior == Prior::KnownTokens && is_known_token(&slot_name(leaf, self.exchange(i)));
         let varies = across == Across::Varies;
@@ -449,8 +470,8 @@ impl Search<'_, '_> {
                 return;
             }
             for (value, edge) in &latest {
-                // A short number must stand beside words (`image-4-title`), not be the whole of another field.
-                let weak = edge.strength == Strength::Weak && (leaf.view.text == *value || leaf.kind == LeafKind::Text);
+                // A short number counts only inside a name (`image-4-title`), never in another field.
+                let weak = edge.strength == Strength::Weak && leaf.kind != LeafKind::Name;
                 let done = explained.contains(&(leaf.path.clone(), value.clone()));
                 if !weak && !done && !occurrences(&leaf.view.text, value).is_empty() {
                     more.push(Edge { user: i, slot: leaf.path.clone(), ..edge.clone() });
@@ -475,7 +496,6 @@ impl Search<'_, '_> {
             let skip = !plain
                 || explained.contains(leaf.path.as_str())
                 || self.is_settled(i, leaf)
-                || leaf.path.starts_with("header.referer")
                 || self.context.parameters.in_text(session, text)
                 || self.is_typed(i, leaf)
                 || self.context.across.of(self.exchange(i), &leaf.path) == Across::Constant
