@@ -201,7 +201,8 @@ impl Search<'_, '_> {
         (0..i).find(|earlier| {
             let mut sent = false;
             each(&self.context.trace.leaves[*earlier], &mut |other| {
-                let same_place = class == Strength::Strong || other.path == leaf.path;
+                let same_name = !leaf.name.is_empty() && other.name == leaf.name;
+                let same_place = class == Strength::Strong || other.path == leaf.path || same_name;
                 let explained = || self.edges.iter().any(|e| e.user == *earlier && e.value == value);
                 sent |= other.view.text == value && same_place && !explained();
             });
@@ -335,8 +336,7 @@ impl Search<'_, '_> {
             }
             Strength::Weak => {
                 let hidden = score >= 92 && matches!(atom.kind, Kind::Field { hidden: true, .. });
-                let by_key =
-                    score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && ends_with_id(&atom.key);
+                let by_key = score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && is_id(&atom.key);
                 let both_ids = ends_with_id(&slot_name(leaf, self.exchange(i))) && ends_with_id(&atom.key);
                 (hidden && !self.is_constant_field(atom))
                     || (born && (score >= 70 || (both_ids && score >= 60)))
@@ -591,9 +591,14 @@ fn same_neighbours(one: &str, other: &str, value: &str) -> bool {
     before(one).is_some_and(|word| before(other) == Some(word))
 }
 
+fn is_id(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["id", "pk", "uuid"].iter().any(|end| lower.ends_with(end))
+}
+
 fn ends_with_id(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["id", "pk", "uuid", "number", "no", "key", "ref", "version"].iter().any(|end| lower.ends_with(end))
+    is_id(name) || ["number", "no", "key", "ref", "version"].iter().any(|end| lower.ends_with(end))
 }
 
 /// Whether two names may mean the same: equal or one inside the other, punctuation aside; or both are anti-forgery tokens.
