@@ -41,21 +41,24 @@ impl Run {
     /// The run over time in at most `limit` points.
     pub fn points(&self, limit: usize) -> Vec<Point> {
         let timeline = self.timeline.at_most(limit);
-        let seconds = timeline.slot_us as f64 / 1e6;
-        let mut at_us = timeline.slot_us / 2;
+        let mut start_us = 0_u64;
         let mut points = Vec::with_capacity(timeline.slots.len());
         for slot in &timeline.slots {
+            // The last slot is seldom full; less than a tenth of one would make wild rates.
+            let left = self.duration_us.saturating_sub(start_us);
+            let length_us = left.clamp((timeline.slot_us / 10).max(1), timeline.slot_us.max(1));
+            let seconds = length_us as f64 / 1e6;
             points.push(Point {
-                at_us,
+                at_us: start_us.saturating_add(length_us / 2),
                 rate: slot.started as f64 / seconds,
                 failed_rate: slot.failed as f64 / seconds,
                 diverged_rate: slot.diverged as f64 / seconds,
-                in_flight: slot.busy_us as f64 / timeline.slot_us as f64,
+                in_flight: slot.busy_us as f64 / length_us as f64,
                 p50_us: slot.response.quantile(0.50),
                 p95_us: slot.response.quantile(0.95),
                 lateness_p99_us: slot.lateness.quantile(0.99),
             });
-            at_us = at_us.saturating_add(timeline.slot_us);
+            start_us = start_us.saturating_add(timeline.slot_us);
         }
         points
     }

@@ -175,9 +175,9 @@ fn charts(page: &mut String, run: &Run, baseline: Option<&Run>) {
     page.push_str("<div class=charts>");
     page.push_str(&lines("Response time", across, Unit::Time, &latency));
     page.push_str(&lines("Exchanges per second", across, Unit::Number, &rate));
-    page.push_str(&heat(&format!("Latency picture{}", of(&names[1])), &run.heat(HEAT.0, HEAT.1)));
+    page.push_str(&heat(&format!("Where response times lie{}", of(&names[1])), &run.heat(HEAT.0, HEAT.1)));
     match baseline {
-        Some(b) => page.push_str(&heat(&format!("Latency picture{}", of(&names[0])), &b.heat(HEAT.0, HEAT.1))),
+        Some(b) => page.push_str(&heat(&format!("Where response times lie{}", of(&names[0])), &b.heat(HEAT.0, HEAT.1))),
         None => page.push_str(&lines("Exchanges in flight", across, Unit::Number, &flight)),
     }
     if baseline.is_some() {

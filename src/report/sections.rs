@@ -31,7 +31,7 @@ pub(super) fn compared_tiles(page: &mut String, c: &Comparison) {
     let names = [("p50", "Median"), ("p90", "p90")];
     for (shift, (_, name)) in c.overall.iter().zip(names) {
         let class = verdict_style(shift.verdict).0;
-        let below = format!("from {}; {}", dash_time(shift.baseline_us), change(shift));
+        let below = format!("from {}<br>mean change {}", dash_time(shift.baseline_us), change(shift));
         tile(page, &format!("{name} {}", c.phase.as_str()), &dash_time(shift.candidate_us), &below, class);
     }
     let (base, cand) = (&c.baseline, &c.candidate);
@@ -86,17 +86,17 @@ pub(super) fn validity(page: &mut String, c: &Comparison) {
         1 => "one condition is not met".to_owned(),
         n => format!("{n} conditions are not met"),
     };
-    let _ = write!(page, "<section><h2>Can it be trusted? <small>{title}</small></h2><table class=gates><tbody>");
+    let _ = write!(page, "<section><h2>Can it be trusted? <small>{title}</small></h2><ul class=gates>");
     for gate in c.gates.iter().filter(|g| !g.passed).chain(c.gates.iter().filter(|g| g.passed)) {
-        let (class, sign) = if gate.passed { ("good", "✓ met") } else { ("bad", "✗ not met") };
+        let (class, sign, state) = if gate.passed { ("good", "✓", "met") } else { ("bad", "✗", "not met") };
         let _ = write!(
             page,
-            "<tr><td class='sign {class}'>{sign}</td><th scope=row>{}</th><td>{}</td></tr>",
+            "<li class='{class}-gate'><span class='sign {class}' title='{state}'>{sign}</span><b>{}</b><small>{}</small></li>",
             esc(&capital(&gate.name)),
             esc(&gate.found)
         );
     }
-    page.push_str("</tbody></table>");
+    page.push_str("</ul>");
     if !c.remarks.is_empty() {
         page.push_str("<ul class=note>");
         c.remarks.iter().for_each(|remark| {
@@ -150,9 +150,9 @@ pub(super) fn load(page: &mut String, c: &Comparison) {
 pub(super) fn compared_endpoints(page: &mut String, c: &Comparison) {
     let _ = write!(
         page,
-        "<section><h2>Endpoints <small>{} of the {}</small></h2><div class=wide><table class=endpoints><thead><tr>\
+        "<section><h2>Endpoints <small>{}, {}; on the right the change with its 95 % interval</small></h2><div class=wide><table class=endpoints><thead><tr>\
          <th>Endpoint</th><th class=n>Requests</th><th class=n>Median</th><th class=n>p90</th><th class=n>p99</th>\
-         <th>Change of the median<br><small>half · same · double</small></th><th class=n>Median</th><th class=n>p90</th>\
+         <th class=mid>Change<small>half · same · double</small></th><th class=n>Median</th><th class=n>p90</th>\
          <th class=n>p99</th></tr></thead><tbody>",
         capital(c.phase.as_str()),
         c.candidate.kind()

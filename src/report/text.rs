@@ -87,12 +87,12 @@ fn table(out: &mut impl Write, c: &Comparison) -> io::Result<()> {
         let n = format!("{} / {}", words::count(row.baseline.exchanges), words::count(row.candidate.exchanges));
         lines.push(line(format!("{} {}", mark(row), cut(&row.name, NAME)), &row.shifts, n));
     }
-    lines.push(line("  all endpoints".to_owned(), &c.overall, String::new()));
+    lines.push(line("  all endpoints (change: mean by traffic)".to_owned(), &c.overall, String::new()));
     aligned(out, &lines)?;
     if c.rows.len() > ROWS {
         writeln!(out, "  and {} endpoints with less traffic", c.rows.len() - ROWS)?;
     }
-    writeln!(out, "  ! slower  + faster  = no change that matters  ~ undecided; ± is the 95 % interval")?;
+    writeln!(out, "  ! slower  + faster  = no change that matters  ~ undecided; [..] is the 95 % interval")?;
     for row in c.rows.iter().take(ROWS).filter(|r| r.verdict == Verdict::Regressed) {
         if let Some(reason) = &row.reason {
             writeln!(out, "  {}: {reason}", cut(&row.name, NAME))?;
