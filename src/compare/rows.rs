@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::measure::{Cell, Endpoint, Histogram, Quantiles, Run};
 
 use super::outcome::{Interval, Latency, OneSided, Phase, Row, Settings, Shift, Side, Verdict};
-use super::stats::{Spread, Windows, t_975};
+use super::stats::{Spread, Windows, spreads, t_975};
 
 /// The quantiles that are compared, and how they are called.
 pub(super) const QUANTILES: [(&str, f64); 3] = [("p50", 0.50), ("p90", 0.90), ("p99", 0.99)];
@@ -110,12 +110,12 @@ impl Sheet<'_> {
         let mut shifts = Vec::new();
         for (at, &(name, quantile)) in QUANTILES.iter().enumerate() {
             let mut shift = shift(name, quantile, (ours, theirs), self.settings);
-            let spread = spreads.as_ref().and_then(|s| Some((*s.0.get(at)?, *s.1.get(at)?)));
-            if let (Some(ratio), Some((left, right)), true) = (shift.ratio, spread, shift.enough) {
+            let spread = spreads.as_ref().and_then(|s| s.get(at));
+            if let (Some(ratio), Some(spread), true) = (shift.ratio, spread, shift.enough) {
                 let effect = Effect {
                     log_ratio: ratio.ln(),
-                    error: left.error.hypot(right.error),
-                    freedom: left.freedom.min(right.freedom),
+                    error: spread.error,
+                    freedom: spread.freedom,
                     log_margin: shift.margin.ln(),
                 };
                 shift.interval = Some(effect.interval());
@@ -145,13 +145,9 @@ impl Sheet<'_> {
         Judged { row, effects }
     }
 
-    fn spreads(&self, number: usize, windows: &(Windows, Windows)) -> Option<(Vec<Spread>, Vec<Spread>)> {
-        let quantiles = QUANTILES.map(|(_, q)| q);
-        let seed = self.settings.seed.wrapping_add((number as u64).wrapping_mul(2));
-        Some((
-            windows.0.spread(&quantiles, self.settings.resamples, seed)?,
-            windows.1.spread(&quantiles, self.settings.resamples, seed.wrapping_add(1))?,
-        ))
+    fn spreads(&self, number: usize, windows: &(Windows, Windows)) -> Option<Vec<Spread>> {
+        let seed = self.settings.seed.wrapping_add(number as u64);
+        spreads(&windows.0, &windows.1, &QUANTILES.map(|(_, q)| q), self.settings.resamples, seed)
     }
 
     /// What p50 and p90 say together, and why when it needs words.

@@ -12,8 +12,8 @@ const WINDOW_US: u64 = 20_000_000;
 const WINDOW_COUNT: (u64, u64) = (6, 20);
 /// Fewest windows with data that say anything about spread.
 const MIN_WINDOWS: usize = 5;
-/// Standard error of a log-quantile that the buckets of the series alone can cause (0.8 % wide).
-const BUCKET_ERROR: f64 = 0.004;
+/// Standard error of a log-ratio that the buckets of the series alone can cause (0.8 % wide).
+const BUCKET_ERROR: f64 = 0.005;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough to pick windows.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// The logarithm of a quantile is known to within this standard error.
+/// How well the logarithm of a ratio is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     /// Standard error of the natural logarithm.
@@ -65,56 +65,114 @@ impl Windows {
             let window = u64::from(slot - first) * count / slots;
             merged[window as usize].merge(part(cell));
         }
-        let parts = merged.iter().filter(|h| h.count() > 0).map(Histogram::bars).collect();
+        let parts = merged.iter().map(Histogram::bars).collect();
         Self { parts, span_us }
     }
 
-    /// Bootstrap standard errors of the logarithms of these quantiles; none when there are too few windows.
-    pub(super) fn spread(&self, quantiles: &[f64], resamples: u32, seed: u64) -> Option<Vec<Spread>> {
-        if self.parts.len() < MIN_WINDOWS {
-            return None;
+    fn with_data(&self) -> usize {
+        self.parts.iter().filter(|bars| !bars.is_empty()).count()
+    }
+
+    /// Whether the windows of both sides cover the same stretch of one schedule, so that what the schedule does to
+    /// both (a rush at noon) cancels out.
+    fn pairs_with(&self, other: &Self) -> bool {
+        let (short, long) = (self.span_us.min(other.span_us), self.span_us.max(other.span_us));
+        self.parts.len() == other.parts.len() && short as f64 >= 0.9 * long as f64
+    }
+}
+
+/// Bootstrap standard errors of the logarithm of candidate / baseline at these quantiles; none when there are too few
+/// windows. Windows of one schedule are drawn in pairs, others independently.
+pub(super) fn spreads(
+    baseline: &Windows,
+    candidate: &Windows,
+    quantiles: &[f64],
+    resamples: u32,
+    seed: u64,
+) -> Option<Vec<Spread>> {
+    let fewest = baseline.with_data().min(candidate.with_data());
+    if fewest < MIN_WINDOWS {
+        return None;
+    }
+    let paired = baseline.pairs_with(candidate);
+    let mut random = Random(seed);
+    let mut draws = (Drawn::new(baseline), Drawn::new(candidate));
+    let mut moments = vec![Moments::default(); quantiles.len()];
+    for _ in 0..resamples {
+        draws.0.clear();
+        draws.1.clear();
+        for _ in 0..baseline.parts.len() {
+            let window = random.below(baseline.parts.len());
+            draws.0.add(window);
+            if paired {
+                draws.1.add(window);
+            }
         }
-        let mut ranges: Vec<(u64, u64)> = self.parts.iter().flatten().map(|b| (b.low_us, b.high_us)).collect();
+        if !paired {
+            (0..candidate.parts.len()).for_each(|_| draws.1.add(random.below(candidate.parts.len())));
+        }
+        for (moments, &quantile) in moments.iter_mut().zip(quantiles) {
+            if let (Some(ours), Some(theirs)) = (draws.0.quantile(quantile), draws.1.quantile(quantile)) {
+                moments.add((theirs.max(1.0) / ours.max(1.0)).ln());
+            }
+        }
+    }
+    let freedom = fewest - 1;
+    // Resampling n windows underestimates the spread by a factor of sqrt((n - 1) / n).
+    let correction = (fewest as f64 / freedom as f64).sqrt();
+    let of = |m: &Moments| Spread { error: (m.deviation() * correction).max(BUCKET_ERROR), freedom };
+    Some(moments.iter().map(of).collect())
+}
+
+/// The sum of the windows drawn so far.
+struct Drawn {
+    ranges: Vec<(u64, u64)>,
+    /// For each window: place in `ranges`, and count.
+    windows: Vec<Vec<(usize, u64)>>,
+    counts: Vec<u64>,
+}
+
+impl Drawn {
+    fn new(windows: &Windows) -> Self {
+        let mut ranges: Vec<(u64, u64)> = windows.parts.iter().flatten().map(|b| (b.low_us, b.high_us)).collect();
         ranges.sort_unstable();
         ranges.dedup();
         let place = |bar: &Bar| ranges.binary_search(&(bar.low_us, bar.high_us)).unwrap_or(0);
-        let placed: Vec<Vec<(usize, u64)>> =
-            self.parts.iter().map(|bars| bars.iter().map(|b| (place(b), b.count)).collect()).collect();
-        let mut random = Random(seed);
-        let mut moments = vec![Moments::default(); quantiles.len()];
-        let mut counts = vec![0_u64; ranges.len()];
-        for _ in 0..resamples {
-            counts.fill(0);
-            for _ in 0..placed.len() {
-                for &(at, count) in &placed[random.below(placed.len())] {
-                    counts[at] = counts[at].saturating_add(count);
-                }
-            }
-            for (moments, &quantile) in moments.iter_mut().zip(quantiles) {
-                moments.add(interpolated(&counts, &ranges, quantile).max(1.0).ln());
-            }
+        let placed = windows.parts.iter().map(|bars| bars.iter().map(|b| (place(b), b.count)).collect()).collect();
+        Self { windows: placed, counts: vec![0; ranges.len()], ranges }
+    }
+
+    fn clear(&mut self) {
+        self.counts.fill(0);
+    }
+
+    fn add(&mut self, window: usize) {
+        for &(at, count) in &self.windows[window] {
+            self.counts[at] = self.counts[at].saturating_add(count);
         }
-        let freedom = self.parts.len() - 1;
-        // Resampling n windows underestimates the spread by a factor of sqrt((n - 1) / n).
-        let correction = (self.parts.len() as f64 / freedom as f64).sqrt();
-        let of = |m: &Moments| Spread { error: (m.deviation() * correction).max(BUCKET_ERROR), freedom };
-        Some(moments.iter().map(of).collect())
+    }
+
+    fn quantile(&self, quantile: f64) -> Option<f64> {
+        interpolated(&self.counts, &self.ranges, quantile)
     }
 }
 
 /// A quantile with values spread evenly inside their bucket.
-fn interpolated(counts: &[u64], ranges: &[(u64, u64)], quantile: f64) -> f64 {
+fn interpolated(counts: &[u64], ranges: &[(u64, u64)], quantile: f64) -> Option<f64> {
     let total: u64 = counts.iter().fold(0, |a, &b| a.saturating_add(b));
+    if total == 0 {
+        return None;
+    }
     let wanted = quantile * total as f64;
     let mut below = 0.0;
     for (&count, &(low, high)) in counts.iter().zip(ranges) {
         let count = count as f64;
         if count > 0.0 && below + count >= wanted {
-            return low as f64 + (high - low + 1) as f64 * ((wanted - below) / count).clamp(0.0, 1.0);
+            return Some(low as f64 + (high - low + 1) as f64 * ((wanted - below) / count).clamp(0.0, 1.0));
         }
         below += count;
     }
-    ranges.last().map_or(0.0, |&(_, high)| high as f64)
+    ranges.last().map(|&(_, high)| high as f64)
 }
 
 /// Running mean and variance (Welford 1962).
@@ -191,8 +249,8 @@ mod tests {
     fn quantiles_are_interpolated_inside_their_bucket() {
         // 100 values in [1000, 1009], 100 in [2000, 2009]: the median ends the first bucket, p75 halves the second.
         let ranges = [(1000, 1009), (2000, 2009)];
-        assert_eq!(interpolated(&[100, 100], &ranges, 0.50), 1010.0);
-        assert_eq!(interpolated(&[100, 100], &ranges, 0.75), 2005.0);
+        assert_eq!(interpolated(&[100, 100], &ranges, 0.50), Some(1010.0));
+        assert_eq!(interpolated(&[100, 100], &ranges, 0.75), Some(2005.0));
     }
 
     #[test]
@@ -212,15 +270,24 @@ mod tests {
             })
             .collect();
         let windows = Windows { parts, span_us: 20_000_000 };
-        let spread = windows.spread(&[0.5], 4_000, 3).unwrap()[0];
+        let constant = Windows { parts: vec![vec![bar(100_000, 100_000, 10)]; 20], span_us: 60_000_000 };
+        let spread = spreads(&constant, &windows, &[0.5], 4_000, 3).unwrap()[0];
         let closed = 1.2533 * 0.1 / 20_f64.sqrt();
         assert!((spread.error / closed - 1.0).abs() < 0.25, "{} against {closed}", spread.error);
         assert_eq!(spread.freedom, 19);
+        // Two like that, drawn independently, have sqrt(2) times the spread; drawn in pairs they have none.
+        let apart = Windows { span_us: 60_000_000, ..windows.clone() };
+        let independent = spreads(&apart, &windows, &[0.5], 4_000, 3).unwrap()[0];
+        assert!((independent.error / (closed * 2_f64.sqrt()) - 1.0).abs() < 0.25, "{}", independent.error);
+        assert_eq!(spreads(&windows, &windows, &[0.5], 400, 3).unwrap()[0].error, BUCKET_ERROR);
     }
 
     #[test]
     fn four_windows_say_nothing_about_spread() {
         let windows = Windows { parts: vec![vec![bar(1, 1, 100)]; 4], span_us: 4_000_000 };
-        assert_eq!(windows.spread(&[0.5], 100, 1), None);
+        assert_eq!(spreads(&windows, &windows, &[0.5], 100, 1), None);
+        let mut gaps = Windows { parts: vec![vec![bar(1, 1, 100)]; 4], span_us: 4_000_000 };
+        gaps.parts.extend(vec![Vec::new(); 4]);
+        assert_eq!(spreads(&gaps, &gaps, &[0.5], 100, 1), None, "empty windows do not count");
     }
 }

@@ -157,18 +157,18 @@ fn withdraw(rows: &mut [Row], verdict: Verdict) {
     }
 }
 
-/// The judged endpoint with the largest change in one direction: its name and quantile.
+/// The judged endpoint with the largest change in one direction, with the lowest quantile that shows it.
 fn worst(rows: &[Row], verdict: Verdict) -> Option<(&Row, &Shift)> {
     let size = |shift: &Shift| shift.ratio.map_or(0.0, |r| r.ln().abs());
     rows.iter()
         .filter(|row| row.verdict == verdict)
-        .flat_map(|row| row.shifts.iter().filter(|s| s.verdict == verdict).map(move |s| (row, s)))
+        .filter_map(|row| Some((row, row.shifts.iter().find(|s| s.verdict == verdict)?)))
         .max_by(|a, b| size(a.1).total_cmp(&size(b.1)))
 }
 
 fn from_to(shift: &Shift) -> String {
     match (shift.baseline_us, shift.candidate_us) {
-        (Some(a), Some(b)) => format!("{} → {}", words::time(a), words::time(b)),
+        (Some(a), Some(b)) => format!("from {} to {}", words::time(a), words::time(b)),
         _ => "no answers".to_owned(),
     }
 }
@@ -184,8 +184,8 @@ fn moved(shift: &Shift) -> String {
 fn quantile_words(name: &str) -> &'static str {
     match name {
         "p50" => "the median",
-        "p90" => "one request in ten",
-        _ => "one request in a hundred",
+        "p90" => "the 90th percentile",
+        _ => "the 99th percentile",
     }
 }
 
@@ -193,7 +193,7 @@ fn headline(c: &Comparison) -> String {
     let judged = |verdict| c.rows.iter().filter(|r| r.verdict == verdict).count();
     let example = |verdict: Verdict, word: &str| match worst(&c.rows, verdict) {
         Some((row, shift)) => format!(
-            "{word}: {} of {} endpoints; most of all {}, {} from {} ({}).",
+            "{word}: {} of {} endpoints. Most of all {}: {} went {} ({}).",
             judged(verdict),
             c.rows.len(),
             row.name,
@@ -215,7 +215,7 @@ fn headline(c: &Comparison) -> String {
         ),
         Verdict::Inconclusive => format!("Undecided: the data neither show nor rule out a change of {margin}."),
         Verdict::OtherLoad => format!(
-            "Another load, so no verdict: {} against {}. Under it the median {} went {}, p90 {}.",
+            "No verdict, because the loads differ: {} against {}. The median {} went {}, p90 {}.",
             c.candidate.load,
             c.baseline.load,
             c.phase.as_str(),
@@ -230,7 +230,7 @@ fn headline(c: &Comparison) -> String {
                 n => format!(" (and {} more)", n - 1),
             };
             let name = failed.first().map_or("", |g| g.name.as_str());
-            format!("Not comparable: {name}: {first}{more}.")
+            format!("The two cannot be compared. Not met: {name}: {first}{more}.")
         }
     }
 }

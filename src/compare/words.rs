@@ -99,6 +99,23 @@ pub fn load(info: &RunInfo) -> String {
     }
 }
 
+/// A wall-clock instant, nanoseconds since the Unix epoch: `2026-11-23 23:36:33 UTC`.
+///
+/// Days to dates by Howard Hinnant's `civil_from_days`.
+pub fn date(unix_ns: u64) -> String {
+    let seconds = unix_ns / 1_000_000_000;
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +129,13 @@ mod tests {
         assert_eq!((signed_time(-12_345), signed_time(0)), ("−12.3 ms".to_owned(), "±0 µs".to_owned()));
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!([0.0, 0.0004, 0.05, 0.5].map(share), ["0 %", "0.04 %", "5.0 %", "50 %"]);
+    }
+
+    #[test]
+    fn instants_read_as_dates() {
+        // date -u -d @951782400 and so on.
+        assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(date(951_782_400 * 1_000_000_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(date(1_735_689_599 * 1_000_000_000), "2024-12-31 23:59:59 UTC");
     }
 }

@@ -8,6 +8,7 @@ mod histogram;
 mod recorded;
 mod run;
 mod sample;
+mod series;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -21,4 +22,5 @@ pub use run::{
     SkippedOrigin, Slow, Summary,
 };
 pub use sample::{Divergence, Failure, Outcome, Phases, Sample};
+pub use series::{Heat, Point};
 pub use timeline::{Cell, FIRST_SLOT_US, MAX_SLOTS, Slot, Timeline};

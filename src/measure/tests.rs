@@ -370,3 +370,18 @@ fn recorded_exchanges_that_say_nothing_of_the_server_are_not_measured() {
     assert_eq!(run.all(|e| &e.wait).count(), 1, "an upgrade has a wait but no end");
     assert_eq!(run.all(|e| &e.service).count(), 0);
 }
+
+#[test]
+fn points_and_heat_hold_every_exchange() {
+    let samples: Vec<Sample> = (0..1000).map(|i| sample(0, i * 10, 0, 20 + i % 7)).collect();
+    let run = run_of(&samples);
+    let points = run.points(20);
+    assert!(points.len() <= 20 && points.len() > 5);
+    // 100 exchanges a second of 20 to 26 ms: 2.3 in flight by Little's law.
+    let middle = points[points.len() / 2];
+    assert!((middle.rate - 100.0).abs() < 5.0 && (middle.in_flight - 2.3).abs() < 0.2, "{middle:?}");
+    let heat = run.heat(20, 12);
+    assert_eq!(heat.columns.iter().flatten().sum::<u64>(), 1000);
+    assert_eq!((heat.edges_us.len(), heat.columns.len()), (13, points.len()));
+    assert!(run_of(&[]).heat(10, 10).columns.is_empty() && run_of(&[]).points(10).is_empty());
+}
