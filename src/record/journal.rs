@@ -14,14 +14,18 @@ use super::tee::{Ending, Key, Note, Side, Waiting};
 
 /// What is accepted is in the file at most this much later.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// Sessions that wait for a disk that takes nothing.
+const MOST_UNANNOUNCED: usize = 10_000;
 /// More reasons than this are counted under one name.
 const MOST_REASONS: usize = 50;
 
 /// What the writer thread says at its end.
 #[derive(Debug)]
 pub(super) struct Written {
-    /// What the capture holds, or why it could not be closed.
-    pub(super) closed: Result<Summary, CaptureError>,
+    /// What the capture holds.
+    pub(super) summary: Summary,
+    /// Whether it could be closed.
+    pub(super) closed: Result<(), CaptureError>,
     /// Incomplete exchanges by reason.
     pub(super) incomplete: BTreeMap<String, u64>,
     /// Exchanges that are not in the capture at all.
@@ -39,7 +43,10 @@ pub(super) struct Journal {
     dirty: bool,
     incomplete: BTreeMap<String, u64>,
     trouble: Option<String>,
+    /// Exchanges that the file did not take.
     unwritten: u64,
+    /// Sessions that the file did not take yet.
+    unannounced: Vec<SessionInfo>,
     tally: Arc<Tally>,
 }
 
@@ -63,6 +70,7 @@ impl Journal {
             incomplete: BTreeMap::new(),
             trouble: None,
             unwritten: 0,
+            unannounced: Vec::new(),
             tally,
         }
     }
@@ -121,7 +129,8 @@ impl Journal {
         };
         let (session, new) = self.sessions.of_request(&seen);
         if let Some(info) = new {
-            self.announce(&info);
+            self.unannounced.push(info);
+            self.announce();
         }
         self.last_id += 1;
         let exchange = Exchange {
@@ -135,19 +144,22 @@ impl Journal {
             transport: ending.transport,
             incomplete: None,
         };
-        let open = Open {
-            exchange,
-            request_body: BodyWriter::default(),
-            response_body: BodyWriter::default(),
-            damage: None,
-        };
+        let open =
+            Open { exchange, request_body: BodyWriter::default(), response_body: BodyWriter::default(), damage: None };
         self.open.insert(key, open);
     }
 
-    fn announce(&mut self, info: &SessionInfo) {
-        self.dirty = true;
-        if let Err(error) = self.writer.session(info) {
-            self.in_trouble(&error);
+    /// Writes the sessions that are not in the file; what it does not take is tried again.
+    fn announce(&mut self) {
+        while let Some(info) = self.unannounced.pop() {
+            self.dirty = true;
+            if let Err(error) = self.writer.session(&info) {
+                if self.unannounced.len() < MOST_UNANNOUNCED {
+                    self.unannounced.push(info);
+                }
+                self.in_trouble(&error);
+                return;
+            }
         }
     }
 
@@ -216,7 +228,10 @@ impl Journal {
             return;
         }
         match self.writer.flush() {
-            Ok(()) => self.dirty = false,
+            Ok(()) => {
+                self.dirty = false;
+                self.announce();
+            }
             Err(error) => self.in_trouble(&error),
         }
     }
@@ -228,8 +243,14 @@ impl Journal {
             let (timing, transport) = (open.exchange.timing, open.exchange.transport.clone());
             self.finish(key, Ending { timing, transport, incomplete: Some(Incomplete::Stopped) });
         }
-        let closed = self.writer.finish();
-        Written { closed, incomplete: self.incomplete, lost, trouble: self.trouble }
+        self.announce();
+        let so_far = self.writer.summary();
+        let (summary, closed) = match self.writer.finish() {
+            Ok(summary) => (summary, Ok(())),
+            Err(error) => (so_far, Err(error)),
+        };
+        let lost = lost.saturating_add(self.unwritten);
+        Written { summary, closed, incomplete: self.incomplete, lost, trouble: self.trouble }
     }
 
     fn count(&mut self, reason: String) {

@@ -96,14 +96,15 @@ impl Intake {
     /// be silent.
     pub(super) fn poll_noise(&mut self, context: &mut Context<'_>) -> bool {
         let mut room = [0; 16];
-        !self.bytes.is_empty()
-            || Pin::new(&mut self.half).poll_read(context, &mut ReadBuf::new(&mut room)).is_ready()
+        !self.bytes.is_empty() || Pin::new(&mut self.half).poll_read(context, &mut ReadBuf::new(&mut room)).is_ready()
     }
 
     /// Drops the first `count` bytes.
     pub(super) fn used(&mut self, count: usize) {
-        self.bytes.advance(count);
-        self.first = self.last;
+        if count > 0 {
+            self.bytes.advance(count);
+            self.first = self.last;
+        }
     }
 }
 

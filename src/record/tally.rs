@@ -158,10 +158,10 @@ mod tests {
         tally.rejected("pinned.test", "unknown ca".into());
         tally.rejected("pinned.test", "unknown ca".into());
         let rejected = tally.remarks().rejected;
-        assert_eq!(rejected.iter().map(|h| (h.host.as_str(), h.times)).collect::<Vec<_>>(), [
-            ("pinned.test", 2),
-            ("quiet.test", 1)
-        ]);
+        assert_eq!(
+            rejected.iter().map(|h| (h.host.as_str(), h.times)).collect::<Vec<_>>(),
+            [("pinned.test", 2), ("quiet.test", 1)]
+        );
         assert!(notices.try_recv().is_ok() && notices.try_recv().is_err(), "told once");
     }
 

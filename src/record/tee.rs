@@ -199,8 +199,25 @@ impl Tape {
         }
     }
 
+    /// Request bytes are about to go to the server.
+    pub(super) fn sending(&self) {
+        let now = self.clock.now();
+        self.mark(|timing| timing.upstream_sent = timing.upstream_sent.or(Some(now)));
+    }
+
+    /// Bytes of the final response went to the client.
+    pub(super) fn answering(&self) {
+        let now = self.clock.now();
+        self.mark(|timing| timing.client_first = timing.client_first.or(Some(now)));
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
     /// Notes when something happened.
-    pub(super) fn mark(&self, set: impl FnOnce(&mut Timing)) {
+    fn mark(&self, set: impl FnOnce(&mut Timing)) {
         set(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner).timing);
     }
 
@@ -314,7 +331,9 @@ mod tests {
         assert!(waiting.bytes.load(Ordering::Relaxed) <= BODY_BUDGET);
         tape.finish(None);
         let notes: Vec<Note> = receiver.try_iter().collect();
-        assert!(matches!(notes.last(), Some(Note::Finish(_, e)) if matches!(e.incomplete, Some(Incomplete::NotRecorded(_)))));
+        assert!(
+            matches!(notes.last(), Some(Note::Finish(_, e)) if matches!(e.incomplete, Some(Incomplete::NotRecorded(_))))
+        );
         notes.iter().for_each(|note| waiting.done(note.cost()));
         assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);
         tee.begin(Clock::start(), request(), ending()).finish(None);

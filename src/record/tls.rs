@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use crate::model::Origin;
+
 use super::authority::CertificateAuthority;
 use super::error::AuthorityError;
 use super::lru::Lru;
@@ -58,7 +60,7 @@ pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     connector: TlsConnector,
     leaves: Mutex<Lru<Names, Arc<ServerConfig>>>,
-    learned: Mutex<Lru<(String, u16, String), Names>>,
+    learned: Mutex<Lru<(Origin, String), Names>>,
 }
 
 impl Tls {
@@ -86,21 +88,16 @@ impl Tls {
         &self.connector
     }
 
-    /// The root that clients must trust.
-    pub(super) fn authority(&self) -> &CertificateAuthority {
-        &self.authority
-    }
-
     /// The names learned from this server before.
-    pub(super) fn learned(&self, host: &str, port: u16, sni: &str) -> Option<Names> {
+    pub(super) fn learned(&self, origin: &Origin, sni: &str) -> Option<Names> {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.find(&(host.to_owned(), port, sni.to_owned()))
+        learned.find(&(origin.clone(), sni.to_owned()))
     }
 
     /// Notes the names a server's certificate has.
-    pub(super) fn learn(&self, host: &str, port: u16, sni: &str, names: Names) {
+    pub(super) fn learn(&self, origin: &Origin, sni: &str, names: Names) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.put((host.to_owned(), port, sni.to_owned()), names);
+        learned.put((origin.clone(), sni.to_owned()), names);
     }
 
     /// The configuration that shows clients a certificate with these names.
