@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, env = "OVERDUB_UPSTREAM_CA", value_name = "FILE", value_delimiter = ',')]
     upstream_ca: Vec<PathBuf>,
     /// Believe every server certificate
-    #[arg(long, env = "OVERDUB_UPSTREAM_INSECURE")]
+    #[arg(long, env = "OVERDUB_UPSTREAM_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
     upstream_insecure: bool,
     #[command(flatten)]
     directory: ca::Directory,
@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long)]
     force: bool,
     /// Print nothing but errors
-    #[arg(short, long, env = "OVERDUB_QUIET")]
+    #[arg(short, long, env = "OVERDUB_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     quiet: bool,
 }
 
