@@ -160,8 +160,7 @@ mod tests {
             assert_eq!(compared(&expect, 302, &[("Location", same)], b"moved"), None, "{same}");
         }
         for (other, path) in [("/login", "/login"), ("http://h", "/"), ("?again", "/shop/cart")] {
-            let diverged =
-                Some(Divergence::Redirect { recorded: "/shop/done".into(), replayed: path.to_owned() });
+            let diverged = Some(Divergence::Redirect { recorded: "/shop/done".into(), replayed: path.to_owned() });
             assert_eq!(compared(&expect, 302, &[("Location", other)], b""), diverged, "{other}");
         }
         assert!(compared(&expect, 302, &[], b"").is_some());

@@ -47,12 +47,7 @@ impl Timer {
     /// # Errors
     /// When the operating system gives no alarm (out of descriptors).
     pub fn new(clock: Clock) -> io::Result<Self> {
-        Ok(Self {
-            clock,
-            alarm: Alarm::new()?,
-            sleepers: RefCell::new(BTreeMap::new()),
-            next: Cell::new(0),
-        })
+        Ok(Self { clock, alarm: Alarm::new()?, sleepers: RefCell::new(BTreeMap::new()), next: Cell::new(0) })
     }
 
     /// Over when `due` has come. Cheap to drop before.
@@ -156,7 +151,9 @@ impl Alarm {
         use tokio::io::Interest;
 
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { fd: tokio::io::unix::AsyncFd::with_interest(fd, Interest::READABLE)? })
+        #[expect(deprecated, reason = "sound for an owned descriptor; its successor wants unsafe to say the same")]
+        let fd = tokio::io::unix::AsyncFd::with_interest(fd, Interest::READABLE)?;
+        Ok(Self { fd })
     }
 
     /// Rings `after` from now, instead of when it was set to ring before.

@@ -107,9 +107,7 @@ impl Target {
         match timeout(limit, connector.connect(name.clone(), stream)).await {
             Ok(Ok(stream)) => Ok(Connection::new(Stream::Tls(Box::new(stream)))),
             Ok(Err(error)) => Err(Broken::new(Failure::Tls, format!("{}: {error}", self.origin))),
-            Err(_) => {
-                Err(Broken::new(Failure::Timeout, format!("{}: no TLS handshake within {limit:?}", self.origin)))
-            }
+            Err(_) => Err(Broken::new(Failure::Timeout, format!("{}: no TLS handshake within {limit:?}", self.origin))),
         }
     }
 

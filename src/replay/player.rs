@@ -67,12 +67,8 @@ struct Own {
 impl<'a, S: Sink> Player<'a, S> {
     /// A user at the start of a pass.
     pub fn new(lane: &'a Lane<S>, planned: &'a PlannedUser, script: &'a Script, pass: u32) -> Self {
-        let own = Own {
-            jar: Jar::default(),
-            variables: vec![None; script.variables.len()],
-            idle: Vec::new(),
-            tls: None,
-        };
+        let own =
+            Own { jar: Jar::default(), variables: vec![None; script.variables.len()], idle: Vec::new(), tls: None };
         Self { lane, planned, script, pass, own: RefCell::new(own) }
     }
 
@@ -144,13 +140,7 @@ impl<'a, S: Sink> Player<'a, S> {
     }
 
     /// Sends the request over an idle connection or a new one, and puts the connection back when it is still good.
-    async fn ask(
-        &self,
-        step: &Step,
-        request: &[u8],
-        trace: &mut Trace,
-        phases: &mut Phases,
-    ) -> Result<Answer, Broken> {
+    async fn ask(&self, step: &Step, request: &[u8], trace: &mut Trace, phases: &mut Phases) -> Result<Answer, Broken> {
         let lane = self.lane;
         let keep = if check::needs_body(&step.expect) || step.extract.iter().any(|e| e.extractor.needs_body()) {
             BODY_BYTES
@@ -233,12 +223,8 @@ impl<'a, S: Sink> Player<'a, S> {
             .filter(|_| !answer.body.is_empty())
             .and_then(|coding| content::decode(coding, &answer.body, BODY_BYTES).ok());
         let body = decoded.as_deref().unwrap_or(&answer.body);
-        let seen = Seen {
-            status: answer.head.status,
-            headers,
-            body: whole.then_some(body),
-            body_bytes: answer.body_bytes,
-        };
+        let seen =
+            Seen { status: answer.head.status, headers, body: whole.then_some(body), body_bytes: answer.body_bytes };
         divergences.extend(check::divergence(&step.expect, &seen, (&step.request.method, path)));
         for extraction in &step.extract {
             match extraction.extractor.extract(ResponseView { headers, body }) {

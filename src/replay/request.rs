@@ -191,7 +191,11 @@ mod tests {
         vec![Piece::Variable { id: VariableId(id), encode: Vec::new(), recorded: recorded.into() }]
     }
 
-    fn rendered(template: &Template, variables: &[Option<String>], cookies: Option<&str>) -> (String, Vec<u32>, String) {
+    fn rendered(
+        template: &Template,
+        variables: &[Option<String>],
+        cookies: Option<&str>,
+    ) -> (String, Vec<u32>, String) {
         let mut fill = Fill {
             variables,
             row: &["ada".to_owned()],
@@ -214,13 +218,9 @@ mod tests {
     #[test]
     fn fields_keep_their_order_and_case_and_hop_by_hop_ones_go() {
         let mut get = template("GET", literal("/a?b=c"));
-        for (name, value) in [
-            ("HOST", "old.test"),
-            ("aCCept", "*/*"),
-            ("Connection", "keep-alive"),
-            ("TE", "trailers"),
-            ("X-Last", "1"),
-        ] {
+        for (name, value) in
+            [("HOST", "old.test"), ("aCCept", "*/*"), ("Connection", "keep-alive"), ("TE", "trailers"), ("X-Last", "1")]
+        {
             get.headers.push((name.into(), literal(value)));
         }
         let (text, stale, path) = rendered(&get, &[], None);

@@ -164,12 +164,7 @@ mod tests {
 
     /// A page (0), two fetches of it at once (1, 2), and a click after both (3).
     fn page() -> Script {
-        script(&[
-            (&[], None, 0, 100),
-            (&[0], Some(0), 20, 50),
-            (&[0], Some(0), 20, 80),
-            (&[1, 2], Some(2), 1000, 10),
-        ])
+        script(&[(&[], None, 0, 100), (&[0], Some(0), 20, 50), (&[0], Some(0), 20, 80), (&[1, 2], Some(2), 1000, 10)])
     }
 
     #[test]

@@ -32,9 +32,7 @@ pub async fn live<S: Sink>(lane: Rc<Lane<S>>, index: usize) {
         if lane.is_halting() || script.steps.is_empty() {
             return;
         }
-        if play(&lane, planned, script, pass, arrival).await == Pass::Unreachable
-            && pass + 1 < common.plan.iterations
-        {
+        if play(&lane, planned, script, pass, arrival).await == Pass::Unreachable && pass + 1 < common.plan.iterations {
             // Else a target that is down would be asked as fast as it can refuse.
             pause(&lane, lane.clock.now().after(common.config.retry_pause)).await;
         }
@@ -55,13 +53,7 @@ enum Pass {
     Interrupted,
 }
 
-async fn play<S: Sink>(
-    lane: &Lane<S>,
-    planned: &PlannedUser,
-    script: &Script,
-    number: u32,
-    arrival: Nanos,
-) -> Pass {
+async fn play<S: Sink>(lane: &Lane<S>, planned: &PlannedUser, script: &Script, number: u32, arrival: Nanos) -> Pass {
     let mut session = Session::new(&lane.counters, script.steps.len());
     let Some(shape) = lane.common.shapes.get(planned.script) else { return Pass::Interrupted };
     let player = Player::new(lane, planned, script, number);
