@@ -2,6 +2,7 @@
 
 use crate::wire::html::{self, Form, Page};
 use crate::wire::json;
+use crate::wire::text::{Encoding, View};
 
 use super::endpoint::fold_path;
 use super::{json_path, script, url_pattern::UrlPattern};
@@ -27,10 +28,44 @@ pub enum Lens {
     Url(UrlPattern),
     /// `script("csrfToken")`: the string or number behind a key in a script.
     Script(String),
+    /// `decode("url")`: undoes an encoding: `url`, `html`, `json` or `base64`.
+    Decode(Decoding),
     /// `between("left", "right")`: the text between two texts.
     Between(String, String),
     /// `regex("id=([0-9]+)")`: the first group, or the whole match when there is none.
     Regex(String),
+}
+
+/// Encodings that a lens can undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decoding {
+    /// Percent-encoding.
+    Url,
+    /// HTML's character references.
+    Html,
+    /// Escapes of a JSON string.
+    Json,
+    /// Base64, any alphabet.
+    Base64,
+}
+
+impl Decoding {
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Url, "url"), (Self::Html, "html"), (Self::Json, "json"), (Self::Base64, "base64")];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(d, _)| *d == self).map_or("", |(_, name)| name)
+    }
+
+    fn undo(self, text: &str) -> Option<String> {
+        let view = View::raw(text.as_bytes())?;
+        match self {
+            Self::Url => view.percent_decoded(Encoding::UrlPath).map(|v| v.text),
+            Self::Json => view.json_unescaped().map(|v| v.text),
+            Self::Base64 => view.base64_decoded().map(|(text, _)| text),
+            Self::Html => Some(html::plain_text(text)),
+        }
+    }
 }
 
 /// Longest value any lens may find, in bytes.
@@ -57,6 +92,7 @@ impl Lens {
             Self::Attribute(element, name) => attribute(&html::parse(text), element, name),
             Self::Url(pattern) => urls(text, |candidate| pattern.capture(candidate)),
             Self::Script(key) => scripts(text, |s| script::script_values(s).find(|v| v.key == *key).map(|v| v.value)),
+            Self::Decode(decoding) => decoding.undo(text),
             Self::Between(left, right) => {
                 let start = text.find(left.as_str())? + left.len();
                 let end = text[start..].find(right.as_str())?;
@@ -82,6 +118,7 @@ impl Lens {
             Self::Attribute(element, name) => ("attribute", vec![element, name]),
             Self::Url(pattern) => ("url", vec![pattern.as_str()]),
             Self::Script(key) => ("script", vec![key]),
+            Self::Decode(decoding) => ("decode", vec![decoding.name()]),
             Self::Between(left, right) => ("between", vec![left, right]),
             Self::Regex(pattern) => ("regex", vec![pattern]),
         }
@@ -103,13 +140,18 @@ impl Lens {
                 None => return Err(format!("`{a}` is no URL pattern such as /orders/{{}}")),
             },
             ("script", [a]) => Self::Script(a.clone()),
+            ("decode", [a]) => match Decoding::ALL.iter().find(|(_, name)| name == a) {
+                Some((decoding, _)) => Self::Decode(*decoding),
+                None => return Err(format!("no encoding `{a}`; there are url, html, json, base64")),
+            },
             ("between", [a, b]) if !a.is_empty() && !b.is_empty() => Self::Between(a.clone(), b.clone()),
             ("regex", [a]) => match regex::Regex::new(a) {
                 Ok(_) => Self::Regex(a.clone()),
                 Err(_) => return Err(format!("`{a}` is no regular expression")),
             },
             _ => {
-                let known = "header, cookie, json, form, field-name, meta, attribute, url, script, between, regex";
+                let known =
+                    "header, cookie, json, form, field-name, meta, attribute, url, script, decode, between, regex";
                 return Err(format!("no lens `{name}` with {} arguments; there are {known}", arguments.len()));
             }
         };

@@ -6,13 +6,15 @@ mod endpoint;
 mod extract;
 mod json_path;
 mod lens;
+mod occurrence;
 mod ruleset;
 mod script;
 mod url_pattern;
 
 pub use endpoint::{Endpoint, EndpointError, fold_path, looks_variable};
 pub use extract::{Extractor, ExtractorError, ResponseView};
-pub use lens::{Lens, form_key, looks_like_markup};
+pub use lens::{Decoding, Lens, form_key, looks_like_markup};
+pub use occurrence::{Occurrence, occurrences};
 pub use ruleset::{
     Explained, GeneratorKind, GeneratorRule, ParameterRule, Place, RuleSet, RulesError, Source, Unexplained,
     VariableRule,
@@ -21,6 +23,6 @@ pub use script::{ScriptValue, script_values};
 pub use url_pattern::UrlPattern;
 
 // The site model belongs to `wire`; plan sees it through the rules that speak of it.
-pub use crate::wire::leaf::{Leaf, LeafKind, Part, leaves};
+pub use crate::wire::leaf::{Leaf, LeafKind, Part, fold_name, leaves};
 pub use crate::wire::text::Encoding;
-pub use crate::wire::{content, html};
+pub use crate::wire::{content, html, url};

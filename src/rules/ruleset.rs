@@ -454,7 +454,7 @@ mod tests {
             (
                 "format = 1\n[[variable]]\nname = \"a\"\nfrom = [{endpoint=\"GET https://h/\", take='json(x)'}]\ninto=[]",
                 4,
-                41,
+                42,
                 "double quotes",
             ),
             ("format = 1\n[[ignored]]\nendpoint = \"GET\"\nslot = \"a\"", 3, 12, "no endpoint"),

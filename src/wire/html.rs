@@ -110,6 +110,18 @@ pub fn parse(html: &str) -> Page {
     builder.finish()
 }
 
+/// The text of a fragment: tags dropped, entities undone.
+pub fn plain_text(html: &str) -> String {
+    let mut out = String::new();
+    for token in Tokenizer::new(html) {
+        let Ok(token) = token;
+        if let Token::String(text) = token {
+            out.push_str(&lossy(&text));
+        }
+    }
+    out
+}
+
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
