@@ -1,7 +1,7 @@
 //! Dates of cookies in whatever shape servers write them (RFC 6265bis §5.1.1).
 
 /// Unix time in seconds; `None` when no date can be made out.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub(in crate::wire) fn parse(text: &str) -> Option<i64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in text.as_bytes().split(|&b| is_delimiter(b)).filter(|token| !token.is_empty()) {
         if time.is_none()

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::model::{Nanos, Origin, Scheme};
 
+pub(in crate::wire) use date::parse as parse_date;
 use set_cookie::{Lifetime, SetCookie};
 
 /// Most cookies kept for one domain; the oldest go first.
