@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,6 +23,11 @@ const TICKS_OF_A_LOG: u64 = 5;
 pub fn play(plan: &Arc<Plan>, config: Config, console: &Console) -> Result<Finished<Aggregate>, CliError> {
     let broken = |e: &dyn std::error::Error| CliError::because(Exit::Broken, "cannot replay", e);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
+    // Before the engine starts: a signal in its first moment must stop it like any other.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(|e| broken(&e))?
+    };
     let control = Control::new();
     let (done, finished) = oneshot::channel();
     let engine = {
@@ -35,7 +40,7 @@ pub fn play(plan: &Arc<Plan>, config: Config, console: &Console) -> Result<Finis
     }
     .map_err(|e| broken(&e))?;
     let users = plan.users.len();
-    let outcome = runtime.block_on(watch(finished, &control, users, console)).map_err(|e| broken(&e))?;
+    let outcome = runtime.block_on(watch(finished, &control, signals, users, console));
     if let Err(panic) = engine.join() {
         std::panic::resume_unwind(panic);
     }
@@ -54,27 +59,38 @@ fn start_error(error: &ReplayError) -> CliError {
     }
 }
 
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+}
+
 type Outcome = Result<Finished<Aggregate>, ReplayError>;
 
 async fn watch(
     mut finished: oneshot::Receiver<Outcome>,
     control: &Control,
+    mut signals: Signals,
     users: usize,
     console: &Console,
-) -> std::io::Result<Option<Outcome>> {
-    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+) -> Option<Outcome> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks.tick().await;
     let terminal = std::io::stderr().is_terminal();
     let mut meter = Meter::new(control, users);
-    let mut signals = 0;
+    let mut heard = 0;
     let mut count = 0;
     let result = loop {
         tokio::select! {
             result = &mut finished => break result.ok(),
-            _ = int.recv() => signals += 1,
-            _ = term.recv() => signals += 1,
+            _ = signals.interrupt.recv() => heard += 1,
+            _ = signals.terminate.recv() => heard += 1,
             _ = ticks.tick() => {
                 count += 1;
                 if terminal {
@@ -85,7 +101,7 @@ async fn watch(
                 continue;
             }
         }
-        if signals == 1 {
+        if heard == 1 {
             control.stop();
             console.end_progress();
             console.say("stopping: waiting up to 5 s for what is under way; once more to give it up");
@@ -97,7 +113,7 @@ async fn watch(
         console.progress(meter.line(control));
         console.end_progress();
     }
-    Ok(result)
+    result
 }
 
 /// Rates of the last interval.
