@@ -1,24 +1,20 @@
 //! A small HTTP/1.1 client that behaves as a browser does towards one origin: cookies, connections kept open, a
 //! forward proxy with CONNECT. Written apart from the rest of the program, as an independent check of the proxy.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+use super::connection::{Connection, Route};
+
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Longest head and longest body that are read.
-const MOST_HEAD_BYTES: usize = 64 * 1024;
-const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where a browser goes and what it trusts.
 #[derive(Clone, Debug)]
@@ -88,23 +84,6 @@ pub struct Browser {
     cookies: Vec<(String, String)>,
     idle: Vec<Connection>,
     requests: u64,
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-struct Connection {
-    stream: Box<dyn Stream>,
-    /// Bytes read beyond the last answer.
-    rest: Vec<u8>,
-    /// Set once a byte of the answer under way was read.
-    heard: bool,
-}
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connection")
-    }
 }
 
 impl Ask {
@@ -266,164 +245,5 @@ impl Browser {
             bytes.extend_from_slice(body);
         }
         bytes
-    }
-}
-
-/// How to get to the origin.
-struct Route {
-    tls: bool,
-    proxy: Option<SocketAddr>,
-    authority: String,
-}
-
-impl Route {
-    async fn open(&self, connector: &TlsConnector) -> Result<Connection, BrowserError> {
-        let io = BrowserError::Connection;
-        let socket = match self.proxy {
-            Some(proxy) => TcpStream::connect(proxy).await.map_err(io)?,
-            None => TcpStream::connect(&self.authority).await.map_err(io)?,
-        };
-        socket.set_nodelay(true).map_err(io)?;
-        if !self.tls {
-            return Ok(Connection { stream: Box::new(socket), rest: Vec::new(), heard: false });
-        }
-        let socket = if self.proxy.is_some() { self.tunnel(socket).await? } else { socket };
-        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host).to_owned();
-        let name = ServerName::try_from(host).map_err(|_| BrowserError::Config("the host is no server name"))?;
-        let stream = connector.connect(name, socket).await.map_err(io)?;
-        Ok(Connection { stream: Box::new(stream), rest: Vec::new(), heard: false })
-    }
-
-    /// Asks the proxy for a tunnel; reads its answer byte by byte, as what follows is no longer HTTP.
-    async fn tunnel(&self, mut socket: TcpStream) -> Result<TcpStream, BrowserError> {
-        let io = BrowserError::Connection;
-        let request = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", self.authority);
-        socket.write_all(request.as_bytes()).await.map_err(io)?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            if head.len() > MOST_HEAD_BYTES {
-                return Err(BrowserError::Protocol("endless answer to CONNECT"));
-            }
-            head.push(socket.read_u8().await.map_err(io)?);
-        }
-        let (status, _, _) = parse_head(&head)?.ok_or(BrowserError::Protocol("bad answer to CONNECT"))?;
-        if status == 200 { Ok(socket) } else { Err(BrowserError::Proxy(status)) }
-    }
-}
-
-impl Connection {
-    /// Sends the request and reads the answer; says whether the connection may be used again.
-    async fn exchange(&mut self, request: &[u8]) -> Result<(Answer, bool), BrowserError> {
-        self.heard = false;
-        self.stream.write_all(request).await.map_err(BrowserError::Connection)?;
-        self.stream.flush().await.map_err(BrowserError::Connection)?;
-        let (status, headers) = loop {
-            match parse_head(&self.rest)? {
-                Some((status, headers, used)) => {
-                    self.rest.drain(..used);
-                    if status >= 200 {
-                        break (status, headers);
-                    }
-                }
-                None if self.rest.len() > MOST_HEAD_BYTES => return Err(BrowserError::Protocol("endless head")),
-                None => self.more().await?,
-            }
-        };
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        let length = answer.header("content-length").map(str::parse::<usize>).transpose();
-        let length = length.map_err(|_| BrowserError::Protocol("bad Content-Length"))?;
-        let mut reusable = !answer.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
-        if answer.header("transfer-encoding").is_some_and(|t| t.eq_ignore_ascii_case("chunked")) {
-            answer.body = self.chunked().await?;
-        } else if request.starts_with(b"HEAD ") || status == 204 || status == 304 {
-            // No body follows.
-        } else if let Some(length) = length {
-            answer.body = self.exactly(length).await?;
-        } else {
-            reusable = false;
-            while self.more().await.is_ok() && self.rest.len() <= MOST_BODY_BYTES {}
-            answer.body = std::mem::take(&mut self.rest);
-        }
-        if answer.header("content-encoding").is_some_and(|c| c.eq_ignore_ascii_case("gzip")) {
-            let mut plain = Vec::new();
-            let packed = flate2::read::GzDecoder::new(answer.body.as_slice());
-            packed
-                .take(MOST_BODY_BYTES as u64)
-                .read_to_end(&mut plain)
-                .map_err(|_| BrowserError::Protocol("damaged gzip body"))?;
-            answer.body = plain;
-        }
-        Ok((answer, reusable))
-    }
-
-    async fn more(&mut self) -> Result<(), BrowserError> {
-        match self.stream.read_buf(&mut self.rest).await {
-            Ok(0) => Err(BrowserError::Connection(std::io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) => {
-                self.heard = true;
-                Ok(())
-            }
-            Err(error) => Err(BrowserError::Connection(error)),
-        }
-    }
-
-    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, BrowserError> {
-        if length > MOST_BODY_BYTES {
-            return Err(BrowserError::Protocol("body too long"));
-        }
-        while self.rest.len() < length {
-            self.more().await?;
-        }
-        Ok(self.rest.drain(..length).collect())
-    }
-
-    async fn chunked(&mut self) -> Result<Vec<u8>, BrowserError> {
-        let mut body = Vec::new();
-        loop {
-            let line = self.line().await?;
-            let size = line.split(';').next().unwrap_or("").trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| BrowserError::Protocol("bad chunk"))?;
-            if size == 0 {
-                while !self.line().await?.is_empty() {}
-                return Ok(body);
-            }
-            if size > MOST_BODY_BYTES - body.len() {
-                return Err(BrowserError::Protocol("body too long"));
-            }
-            body.extend(self.exactly(size).await?);
-            self.line().await?;
-        }
-    }
-
-    async fn line(&mut self) -> Result<String, BrowserError> {
-        loop {
-            if let Some(end) = memchr::memmem::find(&self.rest, b"\r\n") {
-                let line: Vec<u8> = self.rest.drain(..end + 2).collect();
-                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
-            }
-            if self.rest.len() > MOST_HEAD_BYTES {
-                return Err(BrowserError::Protocol("endless line"));
-            }
-            self.more().await?;
-        }
-    }
-}
-
-type Head = (u16, Vec<(String, String)>, usize);
-
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, BrowserError> {
-    let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut fields);
-    match response.parse(bytes) {
-        Ok(httparse::Status::Complete(used)) => {
-            let headers = response
-                .headers
-                .iter()
-                .map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned()))
-                .collect();
-            Ok(Some((response.code.unwrap_or(0), headers, used)))
-        }
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(_) => Err(BrowserError::Protocol("bad head")),
     }
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod browser;
+mod connection;
 mod forms;
 mod pages;
 mod picture;
