@@ -13,12 +13,13 @@ mod picture;
 mod routes;
 mod shop;
 mod site;
+mod state;
 mod tokens;
 mod visitor;
 
 pub use accounts::{ACCOUNTS, Account, account, accounts};
 pub use browser::{Answer, Ask, Browser, BrowserConfig, BrowserError};
 pub use forms::{form_field, tag_attribute};
-pub use shop::SiteState;
 pub use site::{Site, SiteConfig, SiteError};
+pub use state::SiteState;
 pub use visitor::{Journey, VisitError, Visitor, visit};

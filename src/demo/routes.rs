@@ -11,7 +11,8 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::shop::{Cart, Order, Proof, Refusal, Shop};
+use super::shop::{Cart, Order, Proof, Shop};
+use super::state::Refusal;
 use super::{forms, pages};
 
 /// Whether the connection was encrypted; decides the `Secure` attribute.

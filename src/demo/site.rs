@@ -23,7 +23,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::routes::{self, Asked, Channel, Reply};
-use super::shop::{Shop, SiteState};
+use super::shop::Shop;
+use super::state::SiteState;
 use super::tokens::Chance;
 
 /// Longest request body that is read.
