@@ -3,12 +3,14 @@
 //! No I/O, no serialization format, no async runtime. Every other room speaks in these types.
 
 mod body;
+mod data;
 mod exchange;
 mod session;
 mod time;
 mod url;
 
 pub use body::{Body, BodyError, BodySource, CHUNK_BYTES, ChunkId, MemoryBodies};
+pub use data::DataTable;
 pub use exchange::{Exchange, ExchangeId, Headers, Incomplete, Request, Response, Timing, Transport, Version};
 pub use session::{Session, SessionId, SessionInfo};
 pub use time::{Nanos, Span};

@@ -1,9 +1,17 @@
 //! Builds a plan.
 
-use crate::model::{BodySource, Session};
-use crate::rules::RuleSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Plan, Workload};
+use crate::model::{BodySource, Exchange, Incomplete, Nanos, Origin, Session};
+use crate::rules::{Endpoint, RuleSet, looks_variable, occurrences, url};
+
+use super::compile::{Slots, compile};
+use super::resolve::{Resolved, each_leaf, recorded_user, resolve};
+use super::script::{Expectation, Extraction, Plan, PlannedUser, Script, Skipped, Step};
+use super::template::VariableId;
+use super::workload::{Target, Users, Workload};
 
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +43,392 @@ pub enum PlanError {
 /// # Errors
 /// See [`PlanError`].
 pub fn plan(
-    _sessions: &[Session],
-    _bodies: &dyn BodySource,
-    _rules: &RuleSet,
-    _workload: &Workload,
+    sessions: &[Session],
+    bodies: &dyn BodySource,
+    rules: &RuleSet,
+    workload: &Workload,
 ) -> Result<Plan, PlanError> {
-    todo!()
+    let targets = Targets::new(sessions, &workload.targets)?;
+    let mut builder =
+        Builder { rules, targets, endpoints: Vec::new(), known: HashMap::new(), skipped: BTreeMap::new() };
+    let mut scripts = Vec::new();
+    let mut recorded_rows = Vec::new();
+    for session in sessions {
+        let resolved = resolve(session, bodies, rules);
+        let user = recorded_user(session, &resolved, rules);
+        let script = builder.script(session, &resolved, user);
+        if !script.steps.is_empty() {
+            let row: Vec<String> = rules
+                .parameters
+                .iter()
+                .map(|p| user.and_then(|u| p.recorded.get(u)).cloned().unwrap_or_default())
+                .collect();
+            recorded_rows.push(Arc::from(row));
+            scripts.push((session, Arc::new(script)));
+        }
+    }
+    if scripts.is_empty() {
+        return Err(PlanError::Empty);
+    }
+    let users = users(&scripts, &recorded_rows, rules, workload)?;
+    Ok(Plan {
+        scripts: scripts.into_iter().map(|(_, script)| script).collect(),
+        users,
+        endpoints: builder.endpoints,
+        targets: builder.targets.actual,
+        columns: rules.columns(),
+        skipped: builder
+            .skipped
+            .into_iter()
+            .map(|((origin, reason), exchanges)| Skipped { origin, reason, exchanges })
+            .collect(),
+        unexplained: rules.unexplained.len() as u64,
+        speed: workload.speed,
+        iterations: workload.iterations,
+        seed: workload.seed,
+    })
+}
+
+/// The name under which an exchange is measured when no plan is at hand: its path folded by look alone.
+pub fn endpoint_name(exchange: &Exchange) -> String {
+    Endpoint::of(&exchange.request).to_string()
+}
+
+/// Recorded origins and where their requests go.
+struct Targets {
+    actual: Vec<Origin>,
+    by_recorded: HashMap<Origin, u32>,
+    moved: Vec<(Origin, Origin)>,
+}
+
+impl Targets {
+    fn new(sessions: &[Session], wanted: &[Target]) -> Result<Self, PlanError> {
+        let mut counts: BTreeMap<&Origin, u64> = BTreeMap::new();
+        for exchange in sessions.iter().flat_map(|s| &s.exchanges) {
+            *counts.entry(&exchange.request.origin).or_default() += 1;
+        }
+        if counts.is_empty() {
+            return Err(PlanError::Empty);
+        }
+        let main =
+            counts.iter().max_by_key(|(origin, n)| (**n, std::cmp::Reverse(**origin))).map(|(o, _)| (*o).clone());
+        let mut targets = Self { actual: Vec::new(), by_recorded: HashMap::new(), moved: Vec::new() };
+        for target in wanted {
+            let Some(recorded) = target.recorded.clone().or_else(|| main.clone()) else { continue };
+            if !counts.contains_key(&recorded) {
+                continue;
+            }
+            let index = targets.actual.iter().position(|o| *o == target.actual).unwrap_or_else(|| {
+                targets.actual.push(target.actual.clone());
+                targets.actual.len() - 1
+            });
+            if recorded != target.actual {
+                targets.moved.push((recorded.clone(), target.actual.clone()));
+            }
+            targets.by_recorded.insert(recorded, u32::try_from(index).unwrap_or(u32::MAX));
+        }
+        if targets.actual.is_empty() {
+            return Err(PlanError::NoTarget(counts.keys().map(ToString::to_string).collect()));
+        }
+        Ok(targets)
+    }
+}
+
+struct Builder<'a> {
+    rules: &'a RuleSet,
+    targets: Targets,
+    endpoints: Vec<String>,
+    known: HashMap<String, u32>,
+    skipped: BTreeMap<(String, String), u64>,
+}
+
+/// A bound source: this step's extraction of this rule gives the variable.
+struct Bound {
+    names: Vec<String>,
+    /// (exchange index of the source, rule, extractor as text) → variable.
+    ids: HashMap<(usize, usize, String), VariableId>,
+    extractions: BTreeMap<usize, Vec<Extraction>>,
+}
+
+impl Builder<'_> {
+    fn script(&mut self, session: &Session, resolved: &[Resolved], user: Option<usize>) -> Script {
+        let playable: Vec<usize> =
+            (0..session.exchanges.len()).filter(|i| self.plays(&session.exchanges[*i])).collect();
+        let mut bound = Bound { names: Vec::new(), ids: HashMap::new(), extractions: BTreeMap::new() };
+        let jar = cookies_set(session);
+        let mut steps: Vec<Step> = Vec::new();
+        let recorded_values: Vec<&str> = user.map_or_else(Vec::new, |u| {
+            self.rules.parameters.iter().filter_map(|p| p.recorded.get(u)).map(String::as_str).collect()
+        });
+        for (position, &index) in playable.iter().enumerate() {
+            let exchange = &session.exchanges[index];
+            let started = exchange.timing.started;
+            let before: Vec<usize> = playable[..position]
+                .iter()
+                .copied()
+                .filter(|j| session.exchanges[*j].timing.finished <= started)
+                .collect();
+            let known_cookie = |name: &str| {
+                jar.iter().any(|(j, host, n)| before.contains(j) && *host == exchange.request.origin.host && n == name)
+            };
+            let slots = Slots {
+                rules: self.rules,
+                request: &exchange.request,
+                recorded_user: user,
+                moved: &self.targets.moved,
+                jar: &known_cookie,
+            };
+            let own = &resolved[index];
+            let rules = self.rules;
+            let mut bind = |own: &[usize], text: &str| bind(&mut bound, rules, resolved, &before, own, text);
+            let template = compile(&slots, &own.leaves, &own.body, &mut bind);
+            let (after, parent, gap) = dependencies(session, &playable[..position], exchange);
+            let varying = varying_segments(own, &recorded_values, self.rules, exchange);
+            let endpoint =
+                self.endpoint(Endpoint::with_varying(&exchange.request, |i| varying.contains(&i)).to_string());
+            steps.push(Step {
+                exchange: exchange.id,
+                endpoint,
+                transaction: exchange.transaction.clone(),
+                target: self.targets.by_recorded[&exchange.request.origin],
+                after,
+                parent,
+                gap,
+                recorded: exchange.timing.finished.since(started),
+                request: template,
+                extract: Vec::new(),
+                expect: expectation(exchange, own, &recorded_values),
+            });
+        }
+        for (position, index) in playable.iter().enumerate() {
+            steps[position].extract = bound.extractions.remove(index).unwrap_or_default();
+        }
+        Script { session: session.info.id, steps, variables: bound.names }
+    }
+
+    /// Whether an exchange is played; else counts why not.
+    fn plays(&mut self, exchange: &Exchange) -> bool {
+        let reason = if !self.targets.by_recorded.contains_key(&exchange.request.origin) {
+            "not a target"
+        } else if matches!(exchange.incomplete, Some(Incomplete::Upgraded(_))) {
+            "upgraded connections are not replayed yet"
+        } else if exchange.response.is_none() {
+            "no answer was recorded"
+        } else if exchange.timing.request_done.is_none() && exchange.incomplete.is_some() {
+            "the request was not recorded whole"
+        } else {
+            return true;
+        };
+        *self.skipped.entry((exchange.request.origin.to_string(), reason.to_owned())).or_default() += 1;
+        false
+    }
+
+    fn endpoint(&mut self, name: String) -> u32 {
+        let next = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
+        *self.known.entry(name.clone()).or_insert_with(|| {
+            self.endpoints.push(name);
+            next
+        })
+    }
+}
+
+/// The sources, among the rules that name a slot, whose recorded value stands in its `text`: the latest one that explains
+/// the whole text, else the latest for each place in it. Sources must have been complete before the request began.
+fn bind(
+    bound: &mut Bound,
+    rules: &RuleSet,
+    resolved: &[Resolved],
+    before: &[usize],
+    own: &[usize],
+    text: &str,
+) -> Vec<(VariableId, std::ops::Range<usize>, Vec<crate::rules::Encoding>, String)> {
+    let given_by = |j: usize| resolved[j].given.iter().filter(|g| own.contains(&g.variable));
+    let sources = || before.iter().rev().flat_map(|j| given_by(*j).map(move |g| (*j, g)));
+    if let Some((source, given)) = sources().find(|(_, g)| g.value == text) {
+        let id = bound.variable(&rules.variables[given.variable].name, source, given);
+        return vec![(id, 0..text.len(), Vec::new(), given.value.clone())];
+    }
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (source, given) in sources() {
+        if seen.insert(given.value.as_str()) {
+            for occurrence in occurrences(text, &given.value) {
+                let id = bound.variable(&rules.variables[given.variable].name, source, given);
+                found.push((id, occurrence.range, occurrence.spelling, given.value.clone()));
+            }
+        }
+    }
+    found
+}
+
+impl Bound {
+    fn variable(&mut self, name: &str, source: usize, given: &super::resolve::Given) -> VariableId {
+        let key = (source, given.variable, given.extractor.to_string());
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        let id = VariableId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        self.names.push(name.to_owned());
+        self.ids.insert(key, id);
+        let extraction = Extraction { variable: id, extractor: given.extractor.clone(), required: true };
+        self.extractions.entry(source).or_default().push(extraction);
+        id
+    }
+}
+
+/// (exchange index, host, cookie name) of every cookie that the session's responses set.
+fn cookies_set(session: &Session) -> Vec<(usize, String, String)> {
+    let mut found = Vec::new();
+    for (index, exchange) in session.exchanges.iter().enumerate() {
+        let Some(response) = &exchange.response else { continue };
+        for field in response.headers.all("set-cookie") {
+            let name = field.split(|b| *b == b'=' || *b == b';').next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).trim().to_owned();
+            found.push((index, exchange.request.origin.host.clone(), name));
+        }
+    }
+    found
+}
+
+/// The steps that had ended when this exchange began and that no other such step had waited for, the one that ended last,
+/// and the pause since. `earlier` are the exchange indices of the steps so far.
+fn dependencies(session: &Session, earlier: &[usize], exchange: &Exchange) -> (Vec<u32>, Option<u32>, Duration) {
+    let started = exchange.timing.started;
+    let over: Vec<(u32, Nanos, Nanos)> = (0u32..)
+        .zip(earlier)
+        .map(|(position, index)| (position, &session.exchanges[*index].timing))
+        .filter(|(_, timing)| timing.finished <= started)
+        .map(|(position, timing)| (position, timing.started, timing.finished))
+        .collect();
+    let Some(latest_start) = over.iter().map(|(_, start, _)| *start).max() else {
+        let first = session.exchanges.first().map_or(started, |e| e.timing.started);
+        return (Vec::new(), None, started.since(first));
+    };
+    let after: Vec<u32> =
+        over.iter().filter(|(_, _, end)| *end > latest_start).map(|(position, _, _)| *position).collect();
+    let parent = over.iter().max_by_key(|(position, _, end)| (*end, *position)).map(|(p, _, end)| (*p, *end));
+    let gap = parent.map_or(Duration::ZERO, |(_, end)| started.since(end));
+    (after, parent.map(|(p, _)| p), gap)
+}
+
+/// Path segments that hold a value of the recorded user or of a variable.
+fn varying_segments(own: &Resolved, recorded: &[&str], rules: &RuleSet, exchange: &Exchange) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    each_leaf(&own.leaves, &mut |leaf| {
+        if let Some(index) =
+            leaf.path.strip_prefix("path[").and_then(|p| p.strip_suffix(']')).and_then(|p| p.parse().ok())
+        {
+            let of_user = recorded.iter().any(|value| !occurrences(&leaf.view.text, value).is_empty());
+            let of_rule = rules
+                .variables
+                .iter()
+                .flat_map(|v| &v.into)
+                .any(|place| place.slot == leaf.path && place.endpoint.matches(&exchange.request));
+            if of_user || of_rule {
+                found.insert(index);
+            }
+        }
+    });
+    found
+}
+
+fn expectation(exchange: &Exchange, own: &Resolved, recorded: &[&str]) -> Expectation {
+    let response = exchange.response.as_ref();
+    let status = response.map_or(0, |r| r.status);
+    let target = String::from_utf8_lossy(&exchange.request.target);
+    let redirect = response
+        .filter(|r| (300..400).contains(&r.status))
+        .and_then(|r| r.headers.text("location"))
+        .and_then(|location| url::resolve_target(&target, location))
+        .map(|target| fold_known(&target, recorded));
+    Expectation { status, redirect, kind: own.kind.clone() }
+}
+
+/// A path with everything variable folded: what looks variable, and what holds a value of the recorded user.
+fn fold_known(target: &str, recorded: &[&str]) -> String {
+    let path = target.split(['?', '#']).next().unwrap_or("/");
+    let varies =
+        |segment: &str| looks_variable(segment) || recorded.iter().any(|v| !occurrences(segment, v).is_empty());
+    path.split('/').map(|s| if varies(s) { "{}" } else { s }).collect::<Vec<_>>().join("/")
+}
+
+/// Whether a path fits a folded one (`{}` stands for any segment).
+pub fn path_fits(folded: &str, path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or("/");
+    let mut given = path.split('/');
+    folded.split('/').all(|wanted| given.next().is_some_and(|g| wanted == "{}" || wanted == g))
+        && given.next().is_none()
+}
+
+/// Who plays what, by arrival.
+fn users(
+    scripts: &[(&Session, Arc<Script>)],
+    recorded_rows: &[Arc<[String]>],
+    rules: &RuleSet,
+    workload: &Workload,
+) -> Result<Vec<PlannedUser>, PlanError> {
+    let total = match workload.users {
+        Users::Multiplied(copies) => scripts.len() * copies as usize,
+        Users::Concurrent(users) => users as usize,
+    };
+    let rows = rows(rules, workload, total, scripts.len())?;
+    let anchor =
+        scripts.iter().filter_map(|(s, _)| s.exchanges.first()).map(|e| e.timing.started).min().unwrap_or_default();
+    let mut random = SplitMix(workload.seed);
+    let mut users = Vec::with_capacity(total);
+    for number in 0..total {
+        let script = number % scripts.len();
+        let (session, _) = &scripts[script];
+        let clone = u32::try_from(number / scripts.len()).unwrap_or(u32::MAX);
+        let first = session.exchanges.first().map_or(anchor, |e| e.timing.started);
+        let last = session.exchanges.iter().map(|e| e.timing.finished).max().unwrap_or(first);
+        // Copies of one person do not all come in the same instant: they spread over a tenth of the session.
+        let spread = (last.since(first) / 10).max(Duration::from_secs(1));
+        let jitter = if clone == 0 { Duration::ZERO } else { spread.mul_f64(random.unit()) };
+        let arrival = Nanos::from_duration(workload.speed.scale(first.since(anchor) + jitter));
+        let row = rows.get(number).cloned().unwrap_or_else(|| recorded_rows[script].clone());
+        users.push(PlannedUser { script, clone, arrival, row });
+    }
+    users.sort_by_key(|u| (u.arrival, u.clone, u.script));
+    Ok(users)
+}
+
+/// One data row for each user, in the order of the rules' parameters; empty when the recorded users play themselves.
+fn rows(rules: &RuleSet, workload: &Workload, users: usize, sessions: usize) -> Result<Vec<Arc<[String]>>, PlanError> {
+    let columns = rules.columns();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(data) = &workload.data else {
+        return if users <= sessions { Ok(Vec::new()) } else { Err(PlanError::NoData(columns)) };
+    };
+    let places: Vec<usize> = columns
+        .iter()
+        .map(|c| data.columns.iter().position(|d| d == c).ok_or_else(|| PlanError::NoColumn(c.clone())))
+        .collect::<Result<_, _>>()?;
+    if data.rows.len() < users {
+        return Err(PlanError::TooFewRows { rows: data.rows.len(), users });
+    }
+    let pick = |row: &Vec<String>| -> Arc<[String]> { places.iter().map(|p| row[*p].clone()).collect() };
+    Ok(data.rows.iter().take(users).map(pick).collect())
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same on every machine.
+#[derive(Clone, Debug)]
+pub struct SplitMix(pub u64);
+
+impl SplitMix {
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 (included) to 1 (excluded).
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }

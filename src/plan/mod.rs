@@ -3,11 +3,17 @@
 //! Pure and seeded: same input, same plan. Knows no sockets and no wall clock.
 
 mod build;
+mod compile;
+mod page;
+mod resolve;
 mod script;
 mod template;
 mod workload;
 
-pub use build::{PlanError, plan};
+pub use crate::model::DataTable;
+pub use crate::rules::fold_path;
+pub use build::{PlanError, SplitMix, endpoint_name, path_fits, plan};
+pub use page::page_kind;
 pub use script::{Expectation, Extraction, PageKind, Plan, PlannedUser, Script, Skipped, Step};
-pub use template::{BodyTemplate, ColumnId, Encoding, Generator, Piece, Template, Values, VariableId};
-pub use workload::{DataTable, Speed, Target, Users, Workload};
+pub use template::{BodyTemplate, ColumnId, Encoding, Generator, Piece, Template, Values, VariableId, render_all};
+pub use workload::{Speed, Target, Users, Workload};

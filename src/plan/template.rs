@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+pub use crate::rules::{Encoding, GeneratorKind as Generator};
+
 /// Index of a variable in its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VariableId(pub u32);
@@ -9,46 +11,6 @@ pub struct VariableId(pub u32);
 /// Index of a column in the data table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ColumnId(pub u32);
-
-/// Values that the client makes anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Generator {
-    /// Random UUID (version 4), lower case.
-    Uuid4,
-    /// Seconds since the Unix epoch.
-    UnixSeconds,
-    /// Milliseconds since the Unix epoch.
-    UnixMillis,
-}
-
-/// How a value is written where it stands; applied in order, innermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Encoding {
-    /// Percent-encoding of a path segment.
-    UrlPath,
-    /// Percent-encoding of a query or form value, space as `%20`.
-    UrlQuery,
-    /// Percent-encoding of a form value, space as `+`.
-    UrlForm,
-    /// Inside a JSON string.
-    JsonString,
-    /// Inside HTML text or a quoted attribute.
-    Html,
-    /// Base64, standard alphabet, padded.
-    Base64,
-    /// Base64, URL alphabet, no padding.
-    Base64Url,
-    /// Lower case.
-    Lower,
-    /// Upper case.
-    Upper,
-    /// First letter in upper case, the rest as it is.
-    Capital,
-    /// Spaces become `_`.
-    Underscore,
-    /// The first so many characters.
-    Prefix(u16),
-}
 
 /// A stretch of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +85,87 @@ pub trait Values {
 
 impl Piece {
     /// Appends the piece to `out`. Returns false when a variable had no value and the recorded one was written.
-    pub fn render(&self, _values: &mut dyn Values, _out: &mut Vec<u8>) -> bool {
-        todo!()
+    pub fn render(&self, values: &mut dyn Values, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Literal(bytes) => {
+                out.extend_from_slice(bytes);
+                true
+            }
+            Self::Variable { id, encode, recorded } => {
+                let value = values.variable(*id);
+                out.extend_from_slice(Encoding::encode_all(encode, value.unwrap_or(recorded)).as_bytes());
+                value.is_some()
+            }
+            Self::Column { id, encode } => {
+                out.extend_from_slice(Encoding::encode_all(encode, values.column(*id)).as_bytes());
+                true
+            }
+            Self::Generated { generator, encode } => {
+                let value = values.generate(*generator);
+                out.extend_from_slice(Encoding::encode_all(encode, &value).as_bytes());
+                true
+            }
+            Self::Group { encode, inner } => {
+                let mut inside = Vec::new();
+                let fresh = render_all(inner, values, &mut inside);
+                out.extend_from_slice(encode.encode(&String::from_utf8_lossy(&inside)).as_bytes());
+                fresh
+            }
+        }
+    }
+
+    /// The variables this piece is filled from.
+    pub fn variables(&self) -> Vec<VariableId> {
+        match self {
+            Self::Variable { id, .. } => vec![*id],
+            Self::Group { inner, .. } => inner.iter().flat_map(Piece::variables).collect(),
+            Self::Literal(_) | Self::Column { .. } | Self::Generated { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Appends all pieces to `out`. False when any of them wrote a recorded value for want of a new one.
+pub fn render_all(pieces: &[Piece], values: &mut dyn Values, out: &mut Vec<u8>) -> bool {
+    pieces.iter().fold(true, |fresh, piece| piece.render(values, out) && fresh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Values for Fixed {
+        fn variable(&self, id: VariableId) -> Option<&str> {
+            (id.0 == 0).then_some("a b")
+        }
+        fn column(&self, _: ColumnId) -> &str {
+            "user02"
+        }
+        fn generate(&mut self, _: Generator) -> String {
+            "17".to_owned()
+        }
+    }
+
+    #[test]
+    fn pieces_are_filled_and_encoded() {
+        let variable =
+            |id| Piece::Variable { id: VariableId(id), encode: vec![Encoding::UrlForm], recorded: "old&".into() };
+        let pieces = [
+            Piece::Literal(b"x=".as_slice().into()),
+            variable(0),
+            Piece::Column { id: ColumnId(0), encode: vec![Encoding::Capital] },
+            Piece::Generated { generator: Generator::UnixMillis, encode: vec![] },
+            Piece::Group {
+                encode: Encoding::Base64,
+                inner: vec![Piece::Column { id: ColumnId(0), encode: vec![] }, Piece::Literal(b":p".as_slice().into())],
+            },
+        ];
+        let mut out = Vec::new();
+        assert!(render_all(&pieces, &mut Fixed, &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), "x=a+bUser0217dXNlcjAyOnA=");
+        let mut out = Vec::new();
+        assert!(!variable(1).render(&mut Fixed, &mut out), "no value: the recorded one is written, and it is said");
+        assert_eq!(out, b"old%26");
     }
 }

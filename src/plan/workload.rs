@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Origin;
+use crate::model::{DataTable, Origin};
 
 /// Time compression.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,15 +39,6 @@ pub struct Target {
     pub recorded: Option<Origin>,
     /// Where the requests go.
     pub actual: Origin,
-}
-
-/// Rows that make virtual users different people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DataTable {
-    /// Column names.
-    pub columns: Vec<String>,
-    /// Rows, each as long as `columns`.
-    pub rows: Vec<Vec<String>>,
 }
 
 /// Everything about a replay that is not in the capture or the rules.

@@ -5,5 +5,11 @@
 
 pub mod content;
 pub mod cookie;
+pub mod html;
 pub mod http1;
 pub mod identity;
+pub mod json;
+pub mod leaf;
+pub mod multipart;
+pub mod text;
+pub mod url;
