@@ -2,9 +2,22 @@
 //!
 //! Source: RFC 9112. Knows nothing of sockets, clocks or who asks. Main types: [`Reader`], [`Event`].
 
+mod chunked;
+mod framing;
+mod head;
+mod reader;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use crate::model::{Headers, Version};
+
+pub use head::head_end;
+pub use reader::Reader;
+pub use write::{write_request_head, write_response_head};
 
 /// Bounds of what is accepted; over them the message is refused, never truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +90,8 @@ pub enum Event {
     Response(ResponseHead, Framing),
     /// Body bytes less transfer coding: this range of the input just given.
     Body(Range<usize>),
-    /// The message is over; trailers of a chunked body, else empty.
+    /// The message is over; trailers of a chunked body, else empty. Comes after every message but interim responses and
+    /// heads with `Framing::Tunnel`, also when there was no body.
     End(Headers),
 }
 
@@ -126,51 +140,18 @@ pub enum Http1Error {
     Unasked,
 }
 
-/// Reads one direction of a connection, message after message.
-#[derive(Debug)]
-pub struct Reader {
-    _private: (),
-}
-
-impl Reader {
-    /// For the bytes a client sends.
-    pub fn requests(_limits: Limits) -> Self {
-        todo!()
+/// Whether the connection may carry another message after this one (RFC 9112 §9.3). A response that is framed by
+/// [`Framing::UntilClose`] ends the connection whatever its fields say.
+pub fn keeps_alive(version: Version, headers: &Headers) -> bool {
+    let says = |option: &str| {
+        headers
+            .all("connection")
+            .flat_map(|value| value.split(|&b| b == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    };
+    match version {
+        Version::Http10 => !says("close") && says("keep-alive"),
+        Version::Http11 => !says("close"),
+        Version::Http2 => true,
     }
-
-    /// For the bytes a server sends. Each request sent must be announced with [`Reader::expect`].
-    pub fn responses(_limits: Limits) -> Self {
-        todo!()
-    }
-
-    /// Announces that a request with this method was sent: its response is framed accordingly (HEAD, CONNECT).
-    pub fn expect(&mut self, _method: &str) {
-        todo!()
-    }
-
-    /// Looks at `input`, which starts where the last call's `consumed` ended, and reports one event at most.
-    ///
-    /// # Errors
-    /// When the bytes are not an acceptable message; the reader is then unusable.
-    pub fn read(&mut self, _input: &[u8]) -> Result<Progress, Http1Error> {
-        todo!()
-    }
-
-    /// Tells that no more bytes come. `Some(End)` when that ends a body read until close.
-    ///
-    /// # Errors
-    /// [`Http1Error::UnexpectedEnd`] inside a message.
-    pub fn end_of_input(&mut self) -> Result<Option<Event>, Http1Error> {
-        todo!()
-    }
-
-    /// True between messages: nothing of a next one has been consumed.
-    pub fn is_between_messages(&self) -> bool {
-        todo!()
-    }
-}
-
-/// Whether the connection may carry another message after this one (RFC 9112 §9.3).
-pub fn keeps_alive(_version: Version, _headers: &Headers) -> bool {
-    todo!()
 }

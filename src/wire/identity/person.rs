@@ -1,0 +1,199 @@
+//! What is known of one session: its cookies, its connections, and how well a request goes with them.
+
+use std::net::IpAddr;
+
+use super::request::{Asked, name_of};
+use crate::model::{Nanos, Origin};
+use crate::wire::cookie::{Cookie, Jar};
+
+/// Most cookie values remembered as sent; pages; hosts that set cookies; unanswered requests.
+const SENT: usize = 128;
+const PAGES: usize = 32;
+const HOSTS: usize = 64;
+const UNANSWERED: usize = 16;
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub(super) client: IpAddr,
+    /// Client address and user agent by name.
+    pub(super) group: u64,
+    /// What its client should hold.
+    pub(super) jar: Jar,
+    /// Its open connections.
+    pub(super) connections: Vec<u64>,
+    /// Last values sent: names of host, cookie and value. Covers cookies set by scripts or before the recording.
+    sent: Vec<(u64, u64, u64)>,
+    /// Pages it asked for, the latest last.
+    pages: Vec<u64>,
+    /// Hosts that ever gave it cookies.
+    given_by: Vec<u64>,
+    unanswered: Vec<Unanswered>,
+}
+
+/// A navigation without cookies whose response is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unanswered {
+    connection: u64,
+    host: u64,
+    url: u64,
+}
+
+/// How the cookies of a request go with those of a session, in bytes of their values.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Agreement {
+    /// Sent as the session would, or as it was once told.
+    pub(super) equal: usize,
+    /// Sent with another value than the session's.
+    pub(super) different: usize,
+    /// Not sent although the session's client holds them.
+    pub(super) missing: usize,
+    /// Whether the session would have sent anything.
+    pub(super) expected: bool,
+}
+
+impl Agreement {
+    /// Whether the cookies rather speak for the session. What is missing counts where cookies are never left out.
+    pub(super) fn speaks_for(self, asked: &Asked<'_>) -> bool {
+        let missing = if asked.is_navigation() { self.missing } else { 0 };
+        self.equal > 0 && self.equal >= self.different + missing
+    }
+}
+
+impl Person {
+    pub(super) fn new(client: IpAddr, group: u64) -> Self {
+        Self {
+            client,
+            group,
+            jar: Jar::default(),
+            connections: Vec::new(),
+            sent: Vec::new(),
+            pages: Vec::new(),
+            given_by: Vec::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// Compares the cookies; `owns` says whether a cookie was once this session's alone.
+    pub(super) fn agreement(&self, asked: &Asked<'_>, owns: impl Fn(&Cookie) -> bool) -> Agreement {
+        let would = self.jar.matching(asked.seen.origin, &asked.path, asked.seen.now);
+        let mut agreement = Agreement::default();
+        for cookie in &asked.sent {
+            let before = self.last_sent(asked.host, &cookie.name);
+            if would.contains(cookie) || before == Some(name_of(&cookie.value)) || owns(cookie) {
+                agreement.equal += weight(cookie);
+            } else if before.is_some() || would.iter().any(|held| held.name == cookie.name) {
+                agreement.different += weight(cookie);
+            }
+        }
+        let missing = would.iter().filter(|held| asked.sent.iter().all(|cookie| cookie.name != held.name));
+        agreement.missing = missing.map(weight).sum();
+        agreement.expected = !would.is_empty() || self.sent.iter().any(|(host, ..)| *host == asked.host);
+        agreement
+    }
+
+    /// Whether a request whose cookies say nothing, or only that they are not there, may be of this session.
+    pub(super) fn may_have_sent(&self, asked: &Asked<'_>, agreement: Agreement) -> bool {
+        if agreement.different > 0 {
+            return false;
+        }
+        if !asked.is_navigation() {
+            return true;
+        }
+        if agreement.expected {
+            return false;
+        }
+        if !asked.sent.is_empty() {
+            return true;
+        }
+        // Logged out and gone: who comes next without cookies is someone else.
+        let left = self.given_by.contains(&asked.host) && self.connections.is_empty();
+        // Nobody opens a second connection for a page before the first page is there: two people begin at once.
+        let beginning = self.unanswered.iter().any(|u| u.host == asked.host && u.connection != asked.seen.connection);
+        !left && !beginning
+    }
+
+    /// Remembers a request of this session.
+    pub(super) fn asked(&mut self, asked: &Asked<'_>) {
+        for cookie in &asked.sent {
+            let (name, value) = (name_of(&cookie.name), name_of(&cookie.value));
+            self.forget_sent(asked.host, name);
+            push_bounded(&mut self.sent, (asked.host, name, value), SENT);
+        }
+        // A new request on a connection means that the one before it was answered.
+        self.unanswered.retain(|u| u.connection != asked.seen.connection);
+        if asked.is_navigation() {
+            self.pages.retain(|page| *page != asked.url);
+            push_bounded(&mut self.pages, asked.url, PAGES);
+            if asked.sent.is_empty() {
+                let request = Unanswered { connection: asked.seen.connection, host: asked.host, url: asked.url };
+                push_bounded(&mut self.unanswered, request, UNANSWERED);
+            }
+        }
+        if !self.connections.contains(&asked.seen.connection) {
+            self.connections.push(asked.seen.connection);
+        }
+    }
+
+    /// Remembers that the request for `url` was answered.
+    pub(super) fn answered(&mut self, url: u64) {
+        if let Some(at) = self.unanswered.iter().position(|u| u.url == url) {
+            self.unanswered.remove(at);
+        }
+    }
+
+    /// Takes a `Set-Cookie` value; returns the cookie when it was accepted.
+    pub(super) fn given(
+        &mut self,
+        set_cookie: &[u8],
+        origin: &Origin,
+        path: &str,
+        now: Nanos,
+        unix_now_s: i64,
+    ) -> Option<Cookie> {
+        let cookie = self.jar.store(set_cookie, origin, path, now, unix_now_s)?;
+        let host = name_of(&origin.host);
+        self.forget_sent(host, name_of(&cookie.name));
+        if !self.given_by.contains(&host) {
+            push_bounded(&mut self.given_by, host, HOSTS);
+        }
+        Some(cookie)
+    }
+
+    /// Remembers that a connection is gone.
+    pub(super) fn left(&mut self, connection: u64) {
+        self.connections.retain(|open| *open != connection);
+        self.unanswered.retain(|u| u.connection != connection);
+    }
+
+    /// Whether it asked for this page lately.
+    pub(super) fn saw_page(&self, url: u64) -> bool {
+        self.pages.contains(&url)
+    }
+
+    /// Whether this is the page it asked for last.
+    pub(super) fn is_at_page(&self, url: u64) -> bool {
+        self.pages.last() == Some(&url)
+    }
+
+    fn last_sent(&self, host: u64, name: &str) -> Option<u64> {
+        let name = name_of(name);
+        self.sent.iter().find(|(h, n, _)| (*h, *n) == (host, name)).map(|(_, _, value)| *value)
+    }
+
+    fn forget_sent(&mut self, host: u64, name: u64) {
+        self.sent.retain(|(h, n, _)| (*h, *n) != (host, name));
+    }
+}
+
+/// How much a cookie says of who sends it: long values are seldom equal by chance.
+pub(super) fn weight(cookie: &Cookie) -> usize {
+    cookie.value.len().min(64) + 1
+}
+
+fn push_bounded<T>(list: &mut Vec<T>, item: T, limit: usize) {
+    if list.len() >= limit {
+        list.remove(0);
+    }
+    list.push(item);
+}
