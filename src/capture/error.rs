@@ -30,6 +30,18 @@ pub enum CaptureError {
     /// A record inside a sound frame cannot be decoded.
     #[error("a record of the capture cannot be decoded")]
     Record,
+    /// A frame that was sound when the file was opened, or is pointed at by the index, does not hold.
+    #[error("the capture is damaged at offset {offset}; `overdub repair` saves the rest")]
+    Damaged {
+        /// Where the frame starts.
+        offset: u64,
+    },
+    /// A record is longer than the format allows; it was not written.
+    #[error("a record of {bytes} bytes is over what a capture can hold")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+    },
     /// There is no room on the disk.
     #[error("the disk is full")]
     DiskFull(#[source] std::io::Error),

@@ -3,13 +3,23 @@
 //! The waist of the program: every recorder and importer writes it, every later stage reads it. The format is
 //! described in `FORMAT.md`, nowhere else. Knows nothing of HTTP semantics.
 
+mod chunks;
 mod error;
+mod frame;
+mod header;
+mod index;
+mod log;
+mod open;
 mod reader;
+mod scan;
+mod stored;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::CaptureError;
 pub use reader::{Damage, Reader, SessionSummary};
-pub use writer::{BodyWriter, Summary, Writer};
+pub use writer::{BodyWriter, Compression, Summary, Writer};
 
 /// What the header of a capture says.
 #[derive(Clone, Debug, PartialEq, Eq)]

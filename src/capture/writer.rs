@@ -1,15 +1,56 @@
 //! Writes a capture: records go into batches, batches into frames, frames to the end of the file.
 
+use std::collections::HashSet;
+use std::fs::{OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::model::{Body, ChunkId, Exchange, SessionInfo};
+use crate::model::{Body, CHUNK_BYTES, ChunkId, Exchange, SessionInfo};
 
-use super::{CaptureError, Provenance};
+use super::frame::{self, Kind, Sealer};
+use super::index::{ExchangeEntry, Segment};
+use super::log::{Log, Storage};
+use super::{CaptureError, Provenance, chunks, header, stored};
 
-/// Appends to a capture. Not shared: the recorder gives it a thread of its own.
+/// A batch of chunks becomes a frame at this size.
+const CHUNK_BATCH_BYTES: usize = 1 << 20;
+
+/// A batch of exchanges becomes a frame at this size; smaller than that of chunks because one exchange is read by
+/// unpacking its frame.
+const EXCHANGE_BATCH_BYTES: usize = 256 << 10;
+
+/// A segment of the index is written when its record would reach this size.
+const SEGMENT_BYTES: usize = 256 << 10;
+
+/// What may wait in memory for a disk that does not take it.
+const MAX_WAITING_BYTES: usize = 8 << 20;
+
+/// Chunk names remembered for recognising equal chunks, in each of two generations.
+const REMEMBERED_CHUNKS: usize = 1 << 19;
+
+/// Whether frames are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Where it saves room.
+    Zstd,
+    /// Never: the bytes of the file depend on its content alone, not on the version of a compressor.
+    None,
+}
+
+/// Appends to a capture. Not shared: the recorder gives it a thread of its own. Dropping it flushes, but only
+/// [`Writer::finish`] writes the last of the index.
 #[derive(Debug)]
 pub struct Writer {
-    _private: (),
+    log: Log<Held>,
+    sealer: Sealer,
+    chunks: chunks::Batch,
+    sessions: Batch<SessionInfo>,
+    exchanges: Batch<ExchangeEntry>,
+    segment: Segment,
+    remembered: Remembered,
+    known_sessions: HashSet<u32>,
+    summary: Summary,
 }
 
 /// What was written.
@@ -31,72 +72,343 @@ impl Writer {
     /// Creates the file (mode 0600; an existing one is replaced) and writes its header.
     ///
     /// # Errors
-    /// When the file cannot be created.
-    pub fn create(_path: &Path, _provenance: &Provenance) -> Result<Self, CaptureError> {
-        todo!()
+    /// When the file cannot be created, or another writer has it open.
+    pub fn create(path: &Path, provenance: &Provenance) -> Result<Self, CaptureError> {
+        Self::create_with(path, provenance, Compression::Zstd)
     }
 
-    /// Stores a session's description.
+    /// Like [`Writer::create`], with a choice of compression.
     ///
     /// # Errors
-    /// When the file cannot be written. After an error the writer stays usable: what failed is tried again at the next flush.
-    pub fn session(&mut self, _info: &SessionInfo) -> Result<(), CaptureError> {
-        todo!()
+    /// As for [`Writer::create`].
+    pub fn create_with(path: &Path, provenance: &Provenance, compression: Compression) -> Result<Self, CaptureError> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(CaptureError::Io(io::Error::other("another program is writing to it")));
+            }
+            // A file system without locks loses this protection and nothing else.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        file.set_len(0)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Self::over(Box::new(file), provenance, compression)
+    }
+
+    /// Writes to any storage.
+    pub(super) fn over(
+        storage: Box<dyn Storage>,
+        provenance: &Provenance,
+        compression: Compression,
+    ) -> Result<Self, CaptureError> {
+        let (bytes, seed) = header::encode(header::CURRENT, provenance);
+        let mut log = Log::new(storage);
+        log.push(bytes, Held::Nothing);
+        log.write_next()?;
+        Ok(Self {
+            log,
+            sealer: Sealer::new(seed, compression == Compression::Zstd),
+            chunks: chunks::Batch::default(),
+            sessions: Batch::default(),
+            exchanges: Batch::default(),
+            segment: Segment::default(),
+            remembered: Remembered::default(),
+            known_sessions: HashSet::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// Stores a session's description; a later one replaces an earlier one of the same number.
+    ///
+    /// # Errors
+    /// When the file cannot be written and no more can wait in memory: this session was not taken. The writer stays usable;
+    /// what it had taken before is tried again at the next flush.
+    pub fn session(&mut self, info: &SessionInfo) -> Result<(), CaptureError> {
+        let record = stored::encode_session(info)?;
+        self.make_room(record.len())?;
+        self.sessions.push(&record, info.clone());
+        if self.known_sessions.insert(info.id.0) {
+            self.summary.sessions += 1;
+        }
+        self.write_full_batches();
+        Ok(())
     }
 
     /// Stores one chunk of at most `CHUNK_BYTES` unless it is there already; returns its name.
     ///
     /// # Errors
-    /// As for [`Writer::session`].
-    pub fn chunk(&mut self, _bytes: &[u8]) -> Result<ChunkId, CaptureError> {
-        todo!()
+    /// As for [`Writer::session`]; `TooLarge` when it is longer than a chunk may be.
+    pub fn chunk(&mut self, bytes: &[u8]) -> Result<ChunkId, CaptureError> {
+        if bytes.len() > CHUNK_BYTES {
+            return Err(CaptureError::TooLarge { bytes: bytes.len() as u64 });
+        }
+        let id = ChunkId::of(bytes);
+        if !self.remembered.contains(id) {
+            self.make_room(bytes.len())?;
+            self.chunks.push(id, bytes);
+            self.remembered.insert(id);
+            self.write_full_batches();
+        }
+        Ok(id)
     }
 
-    /// Stores an exchange, whose chunks were stored before.
+    /// Stores an exchange, whose chunks were stored before; a later one replaces an earlier one of the same number.
     ///
     /// # Errors
-    /// As for [`Writer::session`].
-    pub fn exchange(&mut self, _exchange: &Exchange) -> Result<(), CaptureError> {
-        todo!()
+    /// As for [`Writer::session`]; `TooLarge` or `Record` when no capture can hold it.
+    pub fn exchange(&mut self, exchange: &Exchange) -> Result<(), CaptureError> {
+        let record = stored::encode_exchange(exchange)?;
+        self.make_room(record.len())?;
+        let Exchange { id, session, timing, .. } = *exchange;
+        let entry = ExchangeEntry { id, session, started: timing.started, finished: timing.finished };
+        self.exchanges.push(&record, entry);
+        self.summary.exchanges += 1;
+        self.summary.incomplete += u64::from(exchange.incomplete.is_some());
+        let answers = exchange.interim.iter().chain(&exchange.response);
+        let body_bytes = answers.map(|response| response.body.len).sum::<u64>() + exchange.request.body.len;
+        self.summary.body_bytes = self.summary.body_bytes.saturating_add(body_bytes);
+        self.write_full_batches();
+        Ok(())
     }
 
     /// Puts everything accepted so far into the file: it survives `kill -9` of this process from here on.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written. Nothing accepted is lost: it waits in memory for the next flush.
     pub fn flush(&mut self) -> Result<(), CaptureError> {
-        todo!()
+        self.seal_everything();
+        self.write_waiting()
+    }
+
+    /// What was written so far, less what waits in memory.
+    pub fn summary(&self) -> Summary {
+        Summary { file_bytes: self.log.len(), ..self.summary.clone() }
     }
 
     /// Flushes, writes the index, syncs the file to disk.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn finish(self) -> Result<Summary, CaptureError> {
-        todo!()
+    pub fn finish(mut self) -> Result<Summary, CaptureError> {
+        self.flush()?;
+        if !self.segment.is_empty() {
+            self.seal_segment()?;
+            self.write_waiting()?;
+        }
+        let end = self.sealer.seal(Kind::End, 1, &self.segment.previous.to_le_bytes());
+        self.log.push(end, Held::Nothing);
+        self.write_waiting()?;
+        self.log.sync()?;
+        Ok(self.summary())
+    }
+
+    /// Bytes in memory that are not in the file.
+    fn waiting_bytes(&self) -> usize {
+        self.log.queued_bytes() + self.chunks.len() + self.sessions.payload.len() + self.exchanges.payload.len()
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), CaptureError> {
+        if self.waiting_bytes() + bytes > MAX_WAITING_BYTES + CHUNK_BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// An error here is not lost: what failed goes on waiting, and `make_room` or `flush` meets the same disk.
+    fn write_full_batches(&mut self) {
+        if self.exchanges.payload.len().max(self.sessions.payload.len()) >= EXCHANGE_BATCH_BYTES {
+            self.seal_everything();
+        } else if self.chunks.len() >= CHUNK_BATCH_BYTES {
+            self.seal_chunks();
+        } else {
+            return;
+        }
+        let _ = self.write_waiting();
+    }
+
+    /// Chunks before the exchanges that name them: what a reader finds, it finds whole.
+    fn seal_everything(&mut self) {
+        self.seal_chunks();
+        if let Some((payload, held)) = self.sessions.take() {
+            let bytes = self.sealer.seal(Kind::Sessions, held.len(), &payload);
+            self.log.push(bytes, Held::Sessions(held));
+        }
+        if let Some((payload, held)) = self.exchanges.take() {
+            let bytes = self.sealer.seal(Kind::Exchanges, held.len(), &payload);
+            self.log.push(bytes, Held::Exchanges(held));
+        }
+    }
+
+    fn seal_chunks(&mut self) {
+        if let Some((payload, ids)) = self.chunks.take() {
+            let bytes = self.sealer.seal(Kind::Chunks, ids.len(), &payload);
+            self.log.push(bytes, Held::Chunks(ids));
+        }
+    }
+
+    fn seal_segment(&mut self) -> Result<(), CaptureError> {
+        let record = stored::encode_segment(&self.segment)?;
+        let mut payload = Vec::with_capacity(record.len() + 4);
+        frame::push_record(&mut payload, &record);
+        let bytes = self.sealer.seal(Kind::Index, 1, &payload);
+        self.log.push(bytes, Held::Segment);
+        self.segment = Segment { previous: self.segment.previous, ..Segment::default() };
+        Ok(())
+    }
+
+    fn write_waiting(&mut self) -> Result<(), CaptureError> {
+        while let Some((offset, held)) = self.log.write_next()? {
+            match held {
+                Held::Chunks(ids) => self.segment.chunk_frames.push((offset, ids)),
+                Held::Exchanges(entries) => self.segment.exchange_frames.push((offset, entries)),
+                Held::Sessions(infos) => self.segment.sessions.extend(infos),
+                Held::Segment => self.segment.previous = offset,
+                Held::Nothing => {}
+            }
+            // The frames that wait behind a segment are part of the next one.
+            if self.segment.estimated_bytes() >= SEGMENT_BYTES && self.log.queued_bytes() == 0 {
+                self.seal_segment()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+/// What a waiting frame holds, for the index.
+#[derive(Debug)]
+enum Held {
+    Chunks(Vec<ChunkId>),
+    Sessions(Vec<SessionInfo>),
+    Exchanges(Vec<ExchangeEntry>),
+    Segment,
+    Nothing,
+}
+
+/// Records that will be one frame.
+#[derive(Debug)]
+struct Batch<T> {
+    payload: Vec<u8>,
+    held: Vec<T>,
+}
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { payload: Vec::new(), held: Vec::new() }
+    }
+}
+
+impl<T> Batch<T> {
+    fn push(&mut self, record: &[u8], held: T) {
+        frame::push_record(&mut self.payload, record);
+        self.held.push(held);
+    }
+
+    fn take(&mut self) -> Option<(Vec<u8>, Vec<T>)> {
+        let Self { payload, held } = std::mem::take(self);
+        (!held.is_empty()).then_some((payload, held))
+    }
+}
+
+/// The chunks that are known to be in the file: at most two generations, so that memory is bounded. A forgotten chunk is
+/// stored a second time, which costs room and nothing else.
+#[derive(Debug, Default)]
+struct Remembered {
+    young: HashSet<ChunkId>,
+    old: HashSet<ChunkId>,
+}
+
+impl Remembered {
+    fn contains(&mut self, id: ChunkId) -> bool {
+        if self.young.contains(&id) {
+            return true;
+        }
+        let known = self.old.contains(&id);
+        if known {
+            self.insert(id);
+        }
+        known
+    }
+
+    fn insert(&mut self, id: ChunkId) {
+        if self.young.len() >= REMEMBERED_CHUNKS {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id);
     }
 }
 
 /// Cuts a body that arrives in pieces of any size into chunks, holding one chunk at most.
+///
+/// When the writer refuses a chunk the body ends before it: the error is returned once, later bytes are passed over, and
+/// [`BodyWriter::finish`] names what was stored. Whoever got the error marks the exchange.
 #[derive(Debug, Default)]
 pub struct BodyWriter {
-    _private: (),
+    body: Body,
+    pending: Vec<u8>,
+    ended: bool,
 }
 
 impl BodyWriter {
     /// Takes the next bytes of the body.
     ///
     /// # Errors
-    /// When the writer fails.
-    pub fn push(&mut self, _writer: &mut Writer, _bytes: &[u8]) -> Result<(), CaptureError> {
-        todo!()
+    /// When the writer fails; the body ends here.
+    pub fn push(&mut self, writer: &mut Writer, mut bytes: &[u8]) -> Result<(), CaptureError> {
+        while !bytes.is_empty() && !self.ended {
+            if self.pending.is_empty() && bytes.len() >= CHUNK_BYTES {
+                let (chunk, rest) = bytes.split_at(CHUNK_BYTES);
+                self.store(writer, chunk)?;
+                bytes = rest;
+                continue;
+            }
+            let (head, rest) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.pending.len()));
+            self.pending.extend_from_slice(head);
+            bytes = rest;
+            if self.pending.len() == CHUNK_BYTES {
+                self.store_pending(writer)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores the rest and names the body.
     ///
     /// # Errors
-    /// When the writer fails.
-    pub fn finish(self, _writer: &mut Writer) -> Result<Body, CaptureError> {
-        todo!()
+    /// When the writer fails. [`BodyWriter::stored`] before this call names what is safe.
+    pub fn finish(mut self, writer: &mut Writer) -> Result<Body, CaptureError> {
+        if !self.pending.is_empty() {
+            self.store_pending(writer)?;
+        }
+        Ok(self.body)
+    }
+
+    /// The body as far as it is stored, without what waits for a chunk to fill.
+    pub fn stored(&self) -> &Body {
+        &self.body
+    }
+
+    fn store_pending(&mut self, writer: &mut Writer) -> Result<(), CaptureError> {
+        let chunk = std::mem::take(&mut self.pending);
+        let stored = self.store(writer, &chunk);
+        self.pending = chunk;
+        self.pending.clear();
+        stored
+    }
+
+    fn store(&mut self, writer: &mut Writer, chunk: &[u8]) -> Result<(), CaptureError> {
+        match writer.chunk(chunk) {
+            Ok(id) => {
+                self.body.chunks.push(id);
+                self.body.len += chunk.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.ended = true;
+                Err(error)
+            }
+        }
     }
 }
