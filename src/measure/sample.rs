@@ -1,5 +1,6 @@
 //! The numbers of one step.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::model::Nanos;
@@ -122,5 +123,43 @@ impl Sample {
     /// Actual start minus the instant at which the step could have started.
     pub fn lateness(&self) -> Duration {
         self.started.since(self.ready)
+    }
+}
+
+impl Divergence {
+    /// One word: `status`, `redirect`, `page`, `missing` or `stale`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Redirect { .. } => "redirect",
+            Self::Page { .. } => "page",
+            Self::Missing { .. } => "missing",
+            Self::Stale { .. } => "stale",
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { recorded, replayed } => write!(f, "status {replayed} instead of {recorded}"),
+            Self::Redirect { recorded, replayed } => write!(f, "redirect to {replayed} instead of {recorded}"),
+            Self::Page { recorded, replayed } => write!(f, "{replayed} instead of {recorded}"),
+            Self::Missing { variable } => write!(f, "no new value of {variable} in the answer"),
+            Self::Stale { variable } => write!(f, "sent with the recorded value of {variable}"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "connection refused",
+            Self::Connect => "no connection",
+            Self::Tls => "TLS failed",
+            Self::Closed => "connection closed",
+            Self::Timeout => "no answer in time",
+            Self::Protocol => "answer is not HTTP",
+        })
     }
 }
