@@ -11,6 +11,7 @@ mod index;
 mod log;
 mod open;
 mod reader;
+mod recover;
 mod scan;
 mod stored;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod writer;
 
 pub use error::CaptureError;
 pub use reader::{Damage, Reader, SessionSummary};
+pub use recover::{BodyCheck, RepairReport, repair};
 pub use writer::{BodyWriter, Compression, Summary, Writer};
 
 /// What the header of a capture says.
