@@ -6,6 +6,7 @@ mod ca;
 mod compare;
 mod console;
 mod correlate;
+mod data;
 mod demo;
 mod exit;
 mod inspect;

@@ -1,1 +1,43 @@
 //! Sessions become a rule set, with evidence for each rule. Pure: knows neither the capture file nor the async runtime.
+//!
+//! Every value of every request is looked for in the responses that were complete before the request began. Structured
+//! sources beat free text, the form actually submitted beats a value that happens to be equal, and a short number counts
+//! only when it was born in this session. What varies and has no source is listed, never hidden.
+
+mod assemble;
+mod atoms;
+mod boundary;
+mod generators;
+mod parameters;
+mod prior;
+mod search;
+mod strength;
+mod trace;
+
+use crate::model::{BodySource, DataTable, Session};
+use crate::rules::RuleSet;
+
+/// Whether the table of well-known token names counts as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prior {
+    /// It does.
+    KnownTokens,
+    /// Evidence of the recording alone.
+    None,
+}
+
+/// The rules that make these sessions replayable. Same input, same rules.
+pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&DataTable>, prior: Prior) -> RuleSet {
+    let traces: Vec<trace::Trace<'_>> = sessions.iter().map(|session| trace::Trace::new(session, bodies)).collect();
+    let parameters = parameters::find(&traces, data);
+    let needles = trace::needles(&traces);
+    let mut atoms = atoms::Cache::default();
+    let across = trace::SlotValues::new(&traces);
+    let mut findings = search::Findings::default();
+    for (index, trace) in traces.iter().enumerate() {
+        let context =
+            search::Context { trace, bodies, parameters: &parameters, session: index, across: &across, prior };
+        search::search(&context, &needles, &mut atoms, &mut findings);
+    }
+    assemble::assemble(&traces, &parameters, findings)
+}

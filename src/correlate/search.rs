@@ -1,0 +1,578 @@
+//! For each value of each request: the response that gave it, and how to take it from there next time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::model::{BodySource, Exchange};
+use crate::rules::{Extractor, GeneratorKind, Leaf, LeafKind, Lens, Part, ResponseView, occurrences, url};
+
+use super::Prior;
+use super::atoms::{Atom, Cache, Kind, body_text};
+use super::boundary;
+use super::generators;
+use super::parameters::Parameters;
+use super::prior::is_known_token;
+use super::strength::{Strength, strength};
+use super::trace::{Across, SlotValues, Trace, each, pieces};
+
+/// Candidates that are tried before giving up on a value.
+const TRIES: usize = 12;
+
+/// What a search looks at.
+pub(super) struct Context<'a> {
+    /// The session.
+    pub trace: &'a Trace<'a>,
+    /// Its bodies.
+    pub bodies: &'a dyn BodySource,
+    /// What the user supplied.
+    pub parameters: &'a Parameters,
+    /// Number of the session.
+    pub session: usize,
+    /// What other sessions say.
+    pub across: &'a SlotValues,
+    /// Whether known names count.
+    pub prior: Prior,
+}
+
+/// A value that goes from a response into a request.
+#[derive(Clone, Debug)]
+pub(super) struct Edge {
+    /// Session.
+    pub session: usize,
+    /// Exchange whose request holds it.
+    pub user: usize,
+    /// Path of the leaf.
+    pub slot: String,
+    /// The value.
+    pub value: String,
+    /// Exchange whose response gave it.
+    pub source: usize,
+    /// How it is taken.
+    pub take: Extractor,
+    /// Its name at the source.
+    pub key: String,
+    /// How unlikely a coincidence is.
+    pub strength: Strength,
+    /// How well source and slot fit, 0 to 100.
+    pub score: i32,
+}
+
+/// Everything found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Correlations.
+    pub edges: Vec<Edge>,
+    /// Client-made values: session, exchange, slot, kind.
+    pub generated: Vec<(usize, usize, String, GeneratorKind)>,
+    /// Session, exchange, slot, value, why.
+    pub unexplained: Vec<(usize, usize, String, String, String)>,
+}
+
+/// Searches one session.
+pub(super) fn search(context: &Context<'_>, needles: &HashSet<String>, cache: &mut Cache, findings: &mut Findings) {
+    let exchanges = context.trace.exchanges();
+    let atoms: Vec<Vec<Atom>> = exchanges.iter().map(|e| cache.atoms(e, context.bodies, needles)).collect();
+    let mut index: HashMap<&str, Vec<(usize, &Atom)>> = HashMap::new();
+    for (j, own) in atoms.iter().enumerate() {
+        for atom in own {
+            index.entry(atom.value.as_str()).or_default().push((j, atom));
+        }
+    }
+    let mut search =
+        Search { context, index, depends: vec![false; exchanges.len()], verified: HashMap::new(), edges: Vec::new() };
+    for i in 0..exchanges.len() {
+        let from_redirect =
+            context.trace.redirected_from(i).is_some_and(|j| context.trace.creates(j) || search.depends[j]);
+        search.depends[i] = from_redirect || search.target_has_parameter(i);
+        for leaf in &context.trace.leaves[i] {
+            search.leaf(i, leaf);
+        }
+        search.known_values_inside(i);
+        search.rest(i, findings);
+    }
+    findings.edges.append(&mut search.edges);
+}
+
+struct Search<'a, 'c> {
+    context: &'c Context<'a>,
+    index: HashMap<&'c str, Vec<(usize, &'c Atom)>>,
+    /// Whether what an exchange answers depends on the user: its target holds user data or a correlated value, or it is
+    /// where a creating request redirected to.
+    depends: Vec<bool>,
+    verified: HashMap<(usize, Extractor), Option<String>>,
+    edges: Vec<Edge>,
+}
+
+impl Search<'_, '_> {
+    fn exchange(&self, index: usize) -> &Exchange {
+        &self.context.trace.exchanges()[index]
+    }
+
+    fn target_has_parameter(&self, i: usize) -> bool {
+        let mut found = false;
+        each(&self.context.trace.leaves[i], &mut |leaf| {
+            found |=
+                leaf.part == Part::Target && self.context.parameters.in_text(self.context.session, &leaf.view.text);
+        });
+        found
+    }
+
+    /// Explains a leaf as a whole, else what is inside it. True when anything was found.
+    fn leaf(&mut self, i: usize, leaf: &Leaf) -> bool {
+        if self.is_settled(i, leaf) {
+            return false;
+        }
+        if leaf.kind != LeafKind::Text && self.whole(i, leaf, &leaf.view.text) {
+            return true;
+        }
+        let mut found = false;
+        for inside in &leaf.inside {
+            found |= self.leaf(i, inside);
+        }
+        if !found && leaf.kind != LeafKind::Text && leaf.inside.is_empty() {
+            for piece in pieces(&leaf.view.text) {
+                let enough = if leaf.kind == LeafKind::Name { Strength::Weak } else { Strength::Strong };
+                if strength(piece) >= enough && !self.context.parameters.in_text(self.context.session, piece) {
+                    found |= self.whole(i, leaf, piece);
+                }
+            }
+        }
+        found
+    }
+
+    /// Leaves that something else takes care of: cookies of the jar, the user's own values, the origin.
+    fn is_settled(&self, i: usize, leaf: &Leaf) -> bool {
+        if leaf.path.starts_with("cookie.") && !leaf.path.contains(".url.") {
+            return self.context.trace.jar_has(i, &leaf.name);
+        }
+        let own = self.context.parameters.values(self.context.session);
+        own.contains(&leaf.view.text) || leaf.path == "header.origin"
+    }
+
+    /// Looks for a source of `value`, which is the leaf's text or a piece of it.
+    fn whole(&mut self, i: usize, leaf: &Leaf, value: &str) -> bool {
+        let class = strength(value);
+        if class == Strength::Inert {
+            return false;
+        }
+        let across = self.context.across.of(self.exchange(i), &leaf.path);
+        if across == Across::Constant {
+            return false;
+        }
+        let started = self.exchange(i).timing.started;
+        let mut candidates: Vec<(i32, usize, &Atom)> = Vec::new();
+        for (j, atom) in self.index.get(value).into_iter().flatten() {
+            let (j, atom) = (*j, *atom);
+            if j < i && self.exchange(j).timing.finished <= started && !self.context.trace.is_asset(j) {
+                candidates.push((self.score(i, leaf, j, atom), j, atom));
+            }
+        }
+        candidates.sort_by_key(|(score, j, _)| (std::cmp::Reverse(*score), std::cmp::Reverse(*j)));
+        for (score, j, atom) in candidates.into_iter().take(TRIES) {
+            if !self.accepts(i, leaf, class, across, score, j, atom) {
+                continue;
+            }
+            if let Some(take) = self.extractor(j, atom) {
+                let key = atom_key(atom, &take);
+                self.edge(i, leaf, value, j, take, key, class, score);
+                return true;
+            }
+        }
+        class == Strength::Strong && self.by_boundary(i, leaf, value)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "these are the fields of an edge, given once")]
+    fn edge(
+        &mut self,
+        i: usize,
+        leaf: &Leaf,
+        value: &str,
+        j: usize,
+        take: Extractor,
+        key: String,
+        class: Strength,
+        score: i32,
+    ) {
+        if leaf.part == Part::Target {
+            self.depends[i] = true;
+        }
+        self.edges.push(Edge {
+            session: self.context.session,
+            user: i,
+            slot: leaf.path.clone(),
+            value: value.to_owned(),
+            source: j,
+            take,
+            key,
+            strength: class,
+            score: score.clamp(0, 100),
+        });
+    }
+
+    /// How well a place in a response fits a slot, 0 to 100.
+    fn score(&self, i: usize, leaf: &Leaf, j: usize, atom: &Atom) -> i32 {
+        let slot_name = slot_name(leaf, self.exchange(i));
+        let agrees = names_agree(&slot_name, &atom.key);
+        let bonus = |points: i32| if agrees { points } else { 0 };
+        match &atom.kind {
+            Kind::Field { action, hidden } => {
+                let same_name = !leaf.name.is_empty() && atom.key == leaf.name;
+                let fits = action.as_deref().is_some_and(|a| self.action_fits(i, j, a));
+                match (hidden, same_name, fits) {
+                    (true, true, true) => 100,
+                    (true, true, false) => 92,
+                    (false, true, true) => 75,
+                    (true, false, _) => 50 + bonus(15),
+                    (false, true, false) => 60,
+                    (false, false, _) => 25,
+                }
+            }
+            Kind::Meta => 80 + bonus(8),
+            Kind::Header => {
+                let validator = (leaf.path == "header.if-none-match" && atom.key.eq_ignore_ascii_case("etag"))
+                    || (leaf.path == "header.if-modified-since" && atom.key.eq_ignore_ascii_case("last-modified"));
+                let same_target = self.exchange(i).request.target == self.exchange(j).request.target;
+                match (validator, same_target) {
+                    (true, true) => 100,
+                    (true, false) => 10,
+                    _ => 70 + bonus(15),
+                }
+            }
+            Kind::Cookie => 66 + bonus(15),
+            Kind::Json { in_list } => 66 + bonus(20) - if *in_list { 25 } else { 0 },
+            Kind::Script => 62 + bonus(20),
+            Kind::Url(part) => {
+                let base = String::from_utf8_lossy(&self.exchange(j).request.target);
+                let own = String::from_utf8_lossy(&self.exchange(i).request.target);
+                let target = url::resolve_target(&base, &part.reference).unwrap_or_default();
+                let path = |t: &str| t.split('?').next().unwrap_or("").to_owned();
+                let base_score = if leaf.part != Part::Target && !leaf.path.contains(".url.") {
+                    48 + bonus(12)
+                } else if target == own {
+                    90
+                } else if path(&target) == path(&own) {
+                    80
+                } else if same_neighbours(&path(&target), &path(&own), &atom.value) {
+                    72
+                } else {
+                    45 + bonus(12)
+                };
+                base_score + if part.is_location { 4 } else { 0 }
+            }
+            Kind::Attribute => 52 + bonus(15),
+            Kind::FieldName => {
+                if leaf.kind == LeafKind::Name {
+                    85
+                } else {
+                    50
+                }
+            }
+        }
+    }
+
+    fn action_fits(&self, i: usize, j: usize, action: &str) -> bool {
+        let base = String::from_utf8_lossy(&self.exchange(j).request.target);
+        let own = String::from_utf8_lossy(&self.exchange(i).request.target);
+        let path = |t: &str| t.split('?').next().unwrap_or("").to_owned();
+        url::resolve_target(&base, action).is_some_and(|target| path(&target) == path(&own))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one decision over all the evidence")]
+    fn accepts(
+        &self,
+        i: usize,
+        leaf: &Leaf,
+        class: Strength,
+        across: Across,
+        score: i32,
+        j: usize,
+        atom: &Atom,
+    ) -> bool {
+        let born = self.is_born(j, atom);
+        if self.context.trace.is_asset(i) {
+            return born && class >= Strength::Medium && score >= 60;
+        }
+        let known = self.context.prior == Prior::KnownTokens && is_known_token(&slot_name(leaf, self.exchange(i)));
+        let varies = across == Across::Varies;
+        match class {
+            Strength::Inert => false,
+            Strength::Strong => score >= 40,
+            Strength::Medium => {
+                (born && score >= 50) || score >= 84 || (known && score >= 60) || (varies && score >= 60)
+            }
+            Strength::Weak => {
+                let hidden = score >= 92 && matches!(atom.kind, Kind::Field { hidden: true, .. });
+                let by_key =
+                    score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && ends_with_id(&atom.key);
+                let both_ids = ends_with_id(&slot_name(leaf, self.exchange(i))) && ends_with_id(&atom.key);
+                (hidden && !self.is_constant_field(atom))
+                    || (born && (score >= 70 || (both_ids && score >= 60)))
+                    || (varies && score >= 66)
+                    || (known && score >= 66 && !self.is_constant_field(atom))
+                    || by_key
+            }
+        }
+    }
+
+    /// Whether a value first came up, in places like this one, in an answer that depends on this user.
+    fn is_born(&self, j: usize, atom: &Atom) -> bool {
+        let context = place_like(atom);
+        let first = self
+            .index
+            .get(atom.value.as_str())
+            .into_iter()
+            .flatten()
+            .filter(|(_, other)| place_like(other) == context)
+            .map(|(first, _)| *first)
+            .min()
+            .unwrap_or(j);
+        self.is_personal(first, atom)
+    }
+
+    fn is_personal(&self, j: usize, atom: &Atom) -> bool {
+        if self.depends[j] {
+            return true;
+        }
+        // A page that a form post answers with directly also holds everything that any page holds.
+        let page = matches!(atom.kind, Kind::Url(ref u) if !u.is_location)
+            && !atom.lenses.iter().any(|l| matches!(l, Lens::Json(_)))
+            && self
+                .exchange(j)
+                .response
+                .as_ref()
+                .is_some_and(|r| r.headers.text("content-type").is_some_and(|t| t.starts_with("text/html")));
+        self.context.trace.creates(j) && !page
+    }
+
+    /// A field rendered several times with the same `0` or `1` is a setting, not a token.
+    fn is_constant_field(&self, atom: &Atom) -> bool {
+        if !matches!(atom.value.as_str(), "0" | "1") {
+            return false;
+        }
+        let same_key = |other: &&Atom| other.key == atom.key && matches!(other.kind, Kind::Field { .. });
+        let values: HashSet<&str> =
+            self.index.values().flatten().map(|(_, a)| *a).filter(same_key).map(|a| a.value.as_str()).collect();
+        values.len() <= 1
+    }
+
+    /// The extractor for an atom, proven on the recorded response.
+    fn extractor(&mut self, j: usize, atom: &Atom) -> Option<Extractor> {
+        let mut lenses = atom.lenses.clone();
+        if let Kind::Url(part) = &atom.kind {
+            let base = String::from_utf8_lossy(&self.exchange(j).request.target).into_owned();
+            lenses.push(Lens::Url(part.pattern(&base, &|segment| self.varies(segment))?));
+        }
+        let extractor = Extractor(lenses);
+        (self.take(j, &extractor)? == atom.value).then_some(extractor)
+    }
+
+    /// Whether a piece of a URL or text changes from user to user, as far as one recording tells.
+    fn varies(&self, piece: &str) -> bool {
+        let known = |edge: &Edge| edge.value == piece;
+        strength(piece) >= Strength::Medium
+            || self.context.parameters.in_text(self.context.session, piece)
+            || self.edges.iter().any(known)
+            || (!piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    fn take(&mut self, j: usize, extractor: &Extractor) -> Option<String> {
+        let key = (j, extractor.clone());
+        if let Some(known) = self.verified.get(&key) {
+            return known.clone();
+        }
+        let exchange = self.exchange(j);
+        let found = exchange.response.as_ref().and_then(|response| {
+            let body = if extractor.needs_body() { body_text(exchange, self.context.bodies)? } else { String::new() };
+            extractor.extract(ResponseView { headers: &response.headers, body: body.as_bytes() })
+        });
+        self.verified.insert(key, found.clone());
+        found
+    }
+
+    /// The last resort: the text around the value in the latest answer that holds it.
+    fn by_boundary(&mut self, i: usize, leaf: &Leaf, value: &str) -> bool {
+        if self.context.trace.is_asset(i) || value.len() < 8 {
+            return false;
+        }
+        let before: Vec<usize> =
+            self.context.trace.before(i).filter(|j| !self.context.trace.is_asset(*j)).take(200).collect();
+        for j in before {
+            let Some(text) = body_text(self.exchange(j), self.context.bodies) else { continue };
+            if memchr::memmem::find(text.as_bytes(), value.as_bytes()).is_none() {
+                continue;
+            }
+            let Some(lens) = boundary::between(&text, value, &|run| self.varies(run)) else { continue };
+            let take = Extractor(vec![lens]);
+            if self.take(j, &take).as_deref() == Some(value) {
+                let key = slot_name(leaf, self.exchange(i));
+                self.edge(i, leaf, value, j, take, key, Strength::Strong, 40);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Values already explained that also stand inside other leaves of this request.
+    fn known_values_inside(&mut self, i: usize) {
+        let in_target: HashSet<String> = self
+            .edges
+            .iter()
+            .filter(|e| e.user == i && (e.slot.starts_with("path[") || e.slot.starts_with("query.")))
+            .map(|e| e.value.clone())
+            .collect();
+        let mut latest: BTreeMap<String, Edge> = BTreeMap::new();
+        for edge in &self.edges {
+            let unlikely = edge.strength >= Strength::Strong;
+            let near = in_target.contains(&edge.value) || edge.strength == Strength::Medium;
+            if unlikely || near {
+                latest.insert(edge.value.clone(), edge.clone());
+            }
+        }
+        let explained: HashSet<(String, String)> =
+            self.edges.iter().filter(|e| e.user == i).map(|e| (e.slot.clone(), e.value.clone())).collect();
+        let mut more = Vec::new();
+        each(&self.context.trace.leaves[i], &mut |leaf| {
+            let skip = !leaf.inside.is_empty() || leaf.path.starts_with("cookie.") || leaf.view.text.len() > 100_000;
+            if skip || explained.iter().any(|(slot, value)| *slot == leaf.path && *value == leaf.view.text) {
+                return;
+            }
+            for (value, edge) in &latest {
+                // A short number must stand beside words (`image-4-title`), not be the whole of another field.
+                let weak = edge.strength == Strength::Weak && (leaf.view.text == *value || leaf.kind == LeafKind::Text);
+                let done = explained.contains(&(leaf.path.clone(), value.clone()));
+                if !weak && !done && !occurrences(&leaf.view.text, value).is_empty() {
+                    more.push(Edge { user: i, slot: leaf.path.clone(), ..edge.clone() });
+                }
+            }
+        });
+        self.edges.append(&mut more);
+    }
+
+    /// What is left: values that the client made, and values nobody can explain.
+    fn rest(&mut self, i: usize, findings: &mut Findings) {
+        if self.context.trace.is_asset(i) {
+            return;
+        }
+        let explained: HashSet<&str> = self.edges.iter().filter(|e| e.user == i).map(|e| e.slot.as_str()).collect();
+        let session = self.context.session;
+        let mut leaves: Vec<&Leaf> = Vec::new();
+        each(&self.context.trace.leaves[i], &mut |leaf| leaves.push(leaf));
+        for leaf in leaves {
+            let text = &leaf.view.text;
+            let plain = matches!(leaf.kind, LeafKind::Value | LeafKind::Segment) && leaf.inside.is_empty();
+            let skip = !plain
+                || explained.contains(leaf.path.as_str())
+                || self.is_settled(i, leaf)
+                || leaf.path.starts_with("header.referer")
+                || self.context.parameters.in_text(session, text)
+                || self.is_typed(i, leaf)
+                || self.context.across.of(self.exchange(i), &leaf.path) == Across::Constant
+                || strength(text) < Strength::Strong;
+            if skip {
+                continue;
+            }
+            if let Some(kind) = generators::recognise(&leaf.name, text).filter(|_| self.is_used_once(text)) {
+                findings.generated.push((session, i, leaf.path.clone(), kind));
+                continue;
+            }
+            let validator = leaf.path == "header.if-none-match" || leaf.path == "header.if-modified-since";
+            let from_asset = self.index.get(text.as_str()).is_some_and(|found| found.iter().any(|(j, _)| *j < i));
+            if !validator && !from_asset {
+                let why = if leaf.path.starts_with("cookie.") && !self.context.trace.ever_sets_cookie(&leaf.name) {
+                    "a cookie that no response of the recording set: made by a script, or from before the recording"
+                } else {
+                    "no response before this request holds the value"
+                };
+                findings.unexplained.push((session, i, leaf.path.clone(), text.clone(), why.to_owned()));
+            }
+        }
+    }
+
+    /// Whether a person typed the value: a page before offered an open field of this name, or it is a credential.
+    fn is_typed(&self, i: usize, leaf: &Leaf) -> bool {
+        let name = leaf.name.to_ascii_lowercase();
+        let credential = ["pass", "pwd", "user", "login", "email", "otp", "pin"].iter().any(|word| name.contains(word));
+        let in_form =
+            leaf.path.starts_with("form.") || leaf.path.starts_with("multipart.") || leaf.path.contains("json.");
+        (credential && in_form && i < usize::MAX) || leaf.path.ends_with("#filename")
+    }
+
+    fn is_used_once(&self, value: &str) -> bool {
+        let mut uses = 0;
+        for leaves in &self.context.trace.leaves {
+            each(leaves, &mut |leaf| uses += usize::from(leaf.inside.is_empty() && leaf.view.text == value));
+        }
+        uses == 1
+    }
+}
+
+/// The name under which a slot is compared with sources: the field's, or the path segment before it.
+fn slot_name(leaf: &Leaf, exchange: &Exchange) -> String {
+    if let Some(index) = leaf.path.strip_prefix("path[").and_then(|p| p.strip_suffix(']')?.parse::<usize>().ok()) {
+        let target = String::from_utf8_lossy(&exchange.request.target);
+        let path = target.split('?').next().unwrap_or("");
+        let before = index.checked_sub(1).and_then(|b| path.split('/').skip(1).nth(b)).unwrap_or("");
+        return format!("{}_id", before.trim_end_matches('s'));
+    }
+    leaf.name.clone()
+}
+
+/// The name of an atom for people and for grouping.
+fn atom_key(atom: &Atom, take: &Extractor) -> String {
+    if let (Kind::Url(_), Some(Lens::Url(pattern))) = (&atom.kind, take.0.last()) {
+        let (before, _) = pattern.as_str().split_once("{}").unwrap_or((pattern.as_str(), ""));
+        let name =
+            before.trim_end_matches(['/', '=', '*']).rsplit(['/', '?', '&']).find(|p| !p.is_empty() && *p != "*");
+        return name.map_or_else(
+            || "path".to_owned(),
+            |n| if before.ends_with('=') { n.to_owned() } else { format!("{}_id", n.trim_end_matches('s')) },
+        );
+    }
+    if atom.key.is_empty() { "value".to_owned() } else { atom.key.clone() }
+}
+
+/// Places that mean the same thing: the same field, key, or URL but for its numbers.
+fn place_like(atom: &Atom) -> String {
+    match &atom.kind {
+        Kind::Url(part) => {
+            let path = part.reference.split("://").last().unwrap_or("");
+            let folded: Vec<String> = path
+                .split(['/', '&'])
+                .map(|p| if p.bytes().any(|b| b.is_ascii_digit()) { crate::rules::fold_name(p) } else { p.to_owned() })
+                .collect();
+            format!("url {:?} {}", part.part, folded.join("/"))
+        }
+        Kind::Field { .. } => format!("field {}", atom.key),
+        Kind::FieldName => format!("name {}", atom.key),
+        Kind::Json { .. } | Kind::Script => format!("key {}", atom.key),
+        other => format!("{other:?} {}", atom.key),
+    }
+}
+
+/// Whether two paths have the same words around the value: `/orders/17/edit` and `/orders/17/view`.
+fn same_neighbours(one: &str, other: &str, value: &str) -> bool {
+    let before = |path: &str| -> Option<String> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let at = segments.iter().position(|s| *s == value)?;
+        at.checked_sub(1).map(|b| segments[b].to_owned()).filter(|s| !s.is_empty())
+    };
+    before(one).is_some_and(|word| before(other) == Some(word))
+}
+
+fn ends_with_id(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["id", "pk", "uuid", "number", "no", "key", "ref", "version"].iter().any(|end| lower.ends_with(end))
+}
+
+/// Whether two names may mean the same: equal or one inside the other, punctuation aside; or both are anti-forgery tokens.
+pub(super) fn names_agree(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let (a, b) = (plain(one), plain(other));
+    if a.len() < 2 || b.len() < 2 {
+        return !a.is_empty() && a == b;
+    }
+    let anti_forgery = |n: &str| n.contains("csrf") || n.contains("xsrf") || n.contains("nonce") || n.contains("token");
+    a.contains(&b)
+        || b.contains(&a)
+        || (anti_forgery(&a) && anti_forgery(&b))
+        || (ends_with_id(&a) && (b == "id" || b == "pk"))
+}
