@@ -176,19 +176,18 @@ impl Connection {
 
 type Head = (u16, Vec<(String, String)>, usize);
 
+/// Status, fields and length of the head at the start of `bytes`; none while it is not whole.
 fn parse_head(bytes: &[u8]) -> Result<Option<Head>, BrowserError> {
-    let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut fields);
-    match response.parse(bytes) {
-        Ok(httparse::Status::Complete(used)) => {
-            let headers = response
-                .headers
-                .iter()
-                .map(|field| (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned()))
-                .collect();
-            Ok(Some((response.code.unwrap_or(0), headers, used)))
-        }
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(_) => Err(BrowserError::Protocol("bad head")),
-    }
+    const BAD: BrowserError = BrowserError::Protocol("bad head");
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    let mut lines = text.split("\r\n");
+    let rest = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or(BAD)?;
+    let status = rest.split(' ').next().and_then(|code| code.parse().ok()).ok_or(BAD)?;
+    let field = |line: &str| -> Option<(String, String)> {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
+    let headers = lines.map(field).collect::<Option<Vec<_>>>().ok_or(BAD)?;
+    Ok(Some((status, headers, end + 4)))
 }
