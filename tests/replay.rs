@@ -1,5 +1,7 @@
 //! The engine against servers on loopback that behave and misbehave.
 
+mod command;
+
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;

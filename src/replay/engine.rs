@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
-use crate::measure::{Failure, Sample};
+use crate::measure::{Aggregate, Failure, Sample};
 use crate::model::Nanos;
 use crate::plan::Plan;
 
@@ -63,6 +63,12 @@ impl Default for Config {
 pub trait Sink: Send + 'static {
     /// Takes a step's numbers.
     fn sample(&mut self, sample: &Sample);
+}
+
+impl Sink for Aggregate {
+    fn sample(&mut self, sample: &Sample) {
+        self.record(sample);
+    }
 }
 
 /// Why the run ended.

@@ -259,7 +259,7 @@ fn store(jar: &mut Jar, cookie: &[u8], origin: &Origin, path: &str, (now, unix):
     }
     let is_domain = |part: &&[u8]| part.trim_ascii_start().get(..6).is_some_and(|p| p.eq_ignore_ascii_case(b"domain"));
     let parts: Vec<&[u8]> = cookie.split(|&b| b == b';').collect();
-    if parts.iter().skip(1).any(|part| is_domain(part)) {
+    if parts.iter().skip(1).any(is_domain) {
         let hosted: Vec<&[u8]> =
             parts.iter().enumerate().filter(|(at, part)| *at == 0 || !is_domain(part)).map(|(_, p)| *p).collect();
         let _ = jar.store(&hosted.join(&b';'), origin, path, now, unix);
