@@ -12,6 +12,8 @@ mod parameters;
 mod prior;
 mod search;
 mod strength;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use crate::model::{BodySource, DataTable, Session};

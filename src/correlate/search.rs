@@ -297,7 +297,7 @@ impl Search<'_, '_> {
             Strength::Inert => false,
             Strength::Strong => score >= 40,
             Strength::Medium => {
-                (born && score >= 50) || score >= 84 || (known && score >= 60) || (varies && score >= 60)
+                (born && score >= 50) || score >= 84 || (known && score >= 60) || (varies && score >= 40)
             }
             Strength::Weak => {
                 let hidden = score >= 92 && matches!(atom.kind, Kind::Field { hidden: true, .. });
@@ -306,7 +306,7 @@ impl Search<'_, '_> {
                 let both_ids = ends_with_id(&slot_name(leaf, self.exchange(i))) && ends_with_id(&atom.key);
                 (hidden && !self.is_constant_field(atom))
                     || (born && (score >= 70 || (both_ids && score >= 60)))
-                    || (varies && score >= 66)
+                    || (varies && score >= 40)
                     || (known && score >= 66 && !self.is_constant_field(atom))
                     || by_key
             }
