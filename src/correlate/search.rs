@@ -144,8 +144,21 @@ impl Search<'_, '_> {
         if leaf.path.starts_with("cookie.") && !leaf.path.contains(".url.") {
             return self.context.trace.jar_has(i, &leaf.name);
         }
+        leaf.path == "header.origin" || self.is_users_own(&leaf.view.text)
+    }
+
+    /// Whether a text is made of the user's values and words: an answer that echoes it is not its source.
+    fn is_users_own(&self, text: &str) -> bool {
         let own = self.context.parameters.values(self.context.session);
-        own.contains(&leaf.view.text) || leaf.path == "header.origin"
+        let mut rest = text.to_owned();
+        for value in own.iter().filter(|v| v.chars().count() >= 3) {
+            for occurrence in occurrences(&rest.clone(), value).into_iter().rev() {
+                rest.replace_range(occurrence.range, " ");
+            }
+        }
+        own.iter().any(|v| v == text)
+            || (rest != text
+                && rest.split(|c: char| !c.is_alphanumeric()).all(|piece| strength(piece) < Strength::Medium))
     }
 
     /// Looks for a source of `value`, which is the leaf's text or a piece of it.

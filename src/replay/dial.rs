@@ -71,10 +71,10 @@ impl Target {
         let begun = clock.now();
         let connected = timeout(limit, self.connect()).await;
         let now = clock.now();
-        phases.connect = Some(now.since(begun));
         let stream = connected
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"))))
             .map_err(|e| self.no_connection(&e))?;
+        phases.connect = Some(now.since(begun));
         // Without it small requests wait for the acknowledgement of the ones before.
         let _ = stream.set_nodelay(true);
         let (Some(config), Some(name)) = (tls, &self.name) else {

@@ -2,6 +2,7 @@
 
 mod data;
 mod flags;
+mod limits;
 mod summary;
 mod watch;
 
@@ -19,7 +20,7 @@ use crate::capture::{CaptureError, Reader};
 use crate::measure::{Aggregate, Failure, Load, Run, RunInfo, RunKind, SkippedOrigin};
 use crate::model::{Origin, Session};
 use crate::plan::{Plan, PlanError, Speed, Target, Users, Workload, plan};
-use crate::replay::{Config, Finished, Trust};
+use crate::replay::{Config, End, Finished, Trust};
 use crate::rules::RuleSet;
 
 use super::{CliError, Console, Exit};
@@ -93,11 +94,17 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         plan.users.len(),
         plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     ));
+    if let Some(descriptors) = limits::raise_descriptors().filter(|d| *d <= plan.users.len() as u64) {
+        console.warn(format_args!(
+            "{} users need as many connections, but the system allows this process {descriptors} open files; raise `ulimit -n`",
+            plan.users.len()
+        ));
+    }
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let plan = Arc::new(plan);
-    let (finished, interrupted) = watch::play(&plan, config, &console)?;
+    let finished = watch::play(&plan, config, &console)?;
     let info = provenance(&arguments, &plan, started);
-    report(&arguments, &console, &plan, (info, finished), interrupted)
+    report(&arguments, &console, &plan, (info, finished))
 }
 
 /// Reads everything that is given and makes the plan of it.
@@ -240,7 +247,6 @@ fn report(
     console: &Console,
     plan: &Plan,
     (info, finished): (RunInfo, Finished<Aggregate>),
-    interrupted: bool,
 ) -> Result<Exit, CliError> {
     let Finished { sinks, totals, failures, end, .. } = finished;
     let mut whole = Aggregate::new(plan.endpoints.len());
@@ -270,7 +276,7 @@ fn report(
     }
     warn(console, &run, &failures);
     written?;
-    Ok(if interrupted {
+    Ok(if end == End::Stopped {
         Exit::Interrupted
     } else if totals.failed > 0 || totals.sessions_failed > 0 {
         Exit::Broken

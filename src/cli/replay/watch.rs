@@ -19,8 +19,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// So many ticks apart are the lines of a log.
 const TICKS_OF_A_LOG: u64 = 5;
 
-/// Plays the plan to its end. The first signal stops the run, the second aborts it; the flag says whether there was one.
-pub fn play(plan: &Arc<Plan>, config: Config, console: &Console) -> Result<(Finished<Aggregate>, bool), CliError> {
+/// Plays the plan to its end. The first signal stops the run, the second aborts it.
+pub fn play(plan: &Arc<Plan>, config: Config, console: &Console) -> Result<Finished<Aggregate>, CliError> {
     let broken = |e: &dyn std::error::Error| CliError::because(Exit::Broken, "cannot replay", e);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
     let control = Control::new();
@@ -39,9 +39,8 @@ pub fn play(plan: &Arc<Plan>, config: Config, console: &Console) -> Result<(Fini
     if let Err(panic) = engine.join() {
         std::panic::resume_unwind(panic);
     }
-    let (result, interrupted) = outcome;
-    match result {
-        Some(Ok(finished)) => Ok((finished, interrupted)),
+    match outcome {
+        Some(Ok(finished)) => Ok(finished),
         Some(Err(error)) => Err(start_error(&error)),
         // Only when the engine's thread panicked, which has been passed on.
         None => Err(CliError::new(Exit::Broken, "the replay engine ended without a result")),
@@ -62,7 +61,7 @@ async fn watch(
     control: &Control,
     users: usize,
     console: &Console,
-) -> std::io::Result<(Option<Outcome>, bool)> {
+) -> std::io::Result<Option<Outcome>> {
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -98,7 +97,7 @@ async fn watch(
         console.progress(meter.line(control));
         console.end_progress();
     }
-    Ok((result, signals > 0))
+    Ok(result)
 }
 
 /// Rates of the last interval.
