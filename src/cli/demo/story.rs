@@ -53,6 +53,17 @@ impl Findings {
         self.rules_work() && self.rules_are_needed()
     }
 
+    /// What is wrong, in one sentence.
+    pub(super) fn complaint(&self) -> String {
+        let (users, site) = (self.users, &self.with_rules);
+        if self.rules_work() {
+            let orders = self.without_rules.orders;
+            return format!("the replay without rules made {orders} orders where it should have made none");
+        }
+        let (orders, accounts) = (site.orders, site.orders_by_account.len());
+        format!("the replay made {orders} orders by {accounts} accounts where {users} by {users} were due")
+    }
+
     /// Writes the summary.
     pub(super) fn tell(&self, directory: &Directory, out: &mut impl Write) -> io::Result<()> {
         let mut lines = self.what_happened();
@@ -89,12 +100,26 @@ impl Findings {
                 "recorded",
                 format!("{} visitors, {} exchanges, {} KiB", self.visitors, self.exchanges, kib(self.capture_bytes)),
             ),
-            row("correlated", format!("{} rules by themselves, {} unexplained values", self.rules, self.replayed.unexplained)),
+            row(
+                "correlated",
+                format!("{} rules by themselves, {} unexplained values", self.rules, self.replayed.unexplained),
+            ),
             row(
                 "replayed",
-                format!("{} users, {} exchanges, {} as recorded", self.users, self.replayed.exchanges.sent, self.replayed.exchanges.ok),
+                format!(
+                    "{} users, {} exchanges, {} as recorded",
+                    self.users, self.replayed.exchanges.sent, self.replayed.exchanges.ok
+                ),
             ),
-            row("the site says", format!("{} orders by {} accounts: {}", site.orders, site.orders_by_account.len(), yes(self.rules_work()))),
+            row(
+                "the site says",
+                format!(
+                    "{} orders by {} accounts: {}",
+                    site.orders,
+                    site.orders_by_account.len(),
+                    yes(self.rules_work())
+                ),
+            ),
             row(
                 "",
                 format!(
@@ -107,7 +132,11 @@ impl Findings {
             ),
             row(
                 "without rules",
-                format!("{} orders, {refused} requests refused: {}", self.without_rules.orders, yes(self.rules_are_needed())),
+                format!(
+                    "{} orders, {refused} requests refused: {}",
+                    self.without_rules.orders,
+                    yes(self.rules_are_needed())
+                ),
             ),
         ]
     }
