@@ -161,6 +161,13 @@ impl Index {
         self.chunks.get(&id).copied()
     }
 
+    /// The names of all chunks, in the order in which they lie in the file.
+    pub(super) fn chunk_ids(&self) -> Vec<ChunkId> {
+        let mut placed: Vec<(&ChunkId, &Place)> = self.chunks.iter().collect();
+        placed.sort_by_key(|(_, place)| (self.offset(**place), place.slot));
+        placed.into_iter().map(|(id, _)| *id).collect()
+    }
+
     /// Number of different chunks.
     pub(super) fn chunk_count(&self) -> usize {
         self.chunks.len()

@@ -123,9 +123,25 @@ impl Reader {
         self.index.exchanges().len() as u64
     }
 
+    /// The highest number of an exchange.
+    pub fn last_exchange(&self) -> Option<ExchangeId> {
+        self.index.exchanges().last().map(|located| located.entry.id)
+    }
+
     /// Number of different body chunks.
     pub fn chunk_count(&self) -> u64 {
         self.index.chunk_count() as u64
+    }
+
+    /// The first start and the last end of any exchange; none when there are no exchanges.
+    pub fn span(&self) -> Option<(Nanos, Nanos)> {
+        let busy = || self.sessions().iter().filter(|session| session.exchanges > 0);
+        Some((busy().map(|session| session.first).min()?, busy().map(|session| session.last).max()?))
+    }
+
+    /// The names of all chunks, in the order in which they lie in the file.
+    pub(super) fn chunk_ids(&self) -> Vec<ChunkId> {
+        self.index.chunk_ids()
     }
 
     /// One session with its exchanges in the order in which they began.

@@ -243,6 +243,22 @@ fn cookies_that_no_response_set_tell_browsers_apart() {
     assert_eq!(stage.trip(Ask::browser(5, url, ""), &[]), 3, "a window without cookies");
     assert_eq!(stage.trip(Ask::browser(6, url, "consent=accepted-all"), &[]), 3, "set by a script");
     assert_eq!(stage.trip(Ask::browser(2, url, "consent=accepted-all; sid=from-yesterday-2"), &[]), 2, "by it, too");
+    let worker = Ask { agent: "Worker", ..Ask::browser(7, url, "sid=from-yesterday-1") };
+    assert_eq!(stage.trip(worker, &[]), 1, "another program of that client");
+    assert_eq!(
+        stage.trip(Ask { client: "10.0.0.2", connection: 8, ..worker }, &[]),
+        4,
+        "another client may send the same by chance"
+    );
+}
+
+#[test]
+fn a_cookie_that_a_newcomer_had_before_does_not_make_them_the_first_who_was_given_it() {
+    let mut stage = Stage::new();
+    let url = "http://a.test/";
+    assert_eq!(stage.trip(Ask::browser(1, url, ""), &["node=backend-1", "sid=given-in-the-recording"]), 1);
+    assert_eq!(stage.trip(Ask::browser(2, url, "node=backend-1; sid=given-before-the-recording"), &[]), 2);
+    assert_eq!(stage.trip(Ask::browser(3, url, "node=backend-1; sid=given-in-the-recording"), &[]), 1);
 }
 
 #[test]
