@@ -1,4 +1,5 @@
 //! The proxy against real sockets on loopback.
+#![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -114,7 +115,7 @@ fn patient(stream: TcpStream) -> TcpStream {
 
 /// A server that plays `script` with its first connection.
 fn server<T: Send + 'static>(script: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, JoinHandle<T>) {
-    servers(1, |mut streams| script(streams.next().unwrap()))
+    servers(1, |streams| script(streams.next().unwrap()))
 }
 
 /// A server that plays `script` with its first connections.
@@ -431,7 +432,7 @@ fn a_client_that_does_not_trust_the_root_is_counted() {
     let recorded = proxy.stop();
     assert!(recorded.exchanges.is_empty());
     let rejected = &recorded.summary.remarks.rejected;
-    assert_eq!((rejected[0].host.as_str(), rejected[0].times), ("localhost", 1));
+    assert_eq!((rejected[0].host.as_str(), rejected[0].times, rejected[0].accepted), ("localhost", 1, 0));
 }
 
 #[test]
