@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use overdub::capture::{self, BodyWriter, CaptureError, Compression, Provenance, Reader, Writer};
 use overdub::model::{
@@ -408,6 +410,47 @@ fn a_capture_is_readable_while_it_is_written() {
     writer.finish().unwrap();
     for (count, reader) in (1..).zip(&earlier) {
         assert_eq!(content(reader).unwrap().2.len(), count, "a reader goes on seeing what it opened");
+    }
+}
+
+/// Not a test by itself: writes exchanges and says which are flushed, until it is killed.
+#[test]
+#[ignore = "run by the test below, in a process of its own"]
+fn writes_until_killed() {
+    let path = PathBuf::from(std::env::var_os("OVERDUB_TEST_CAPTURE").unwrap());
+    let mut writer = Writer::create(&path, &provenance()).unwrap();
+    for id in 1..=u64::from(u32::MAX) {
+        let body = store(&mut writer, &noise(id, 70_000));
+        writer.exchange(&full(id, 1, body, Body::default())).unwrap();
+        writer.flush().unwrap();
+        println!("flushed {id}");
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_kill_9() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("killed.dub");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "capture::writes_until_killed", "--ignored", "--nocapture", "--test-threads=1"])
+        .env("OVERDUB_TEST_CAPTURE", &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let flushed = |line: String| line.rsplit_once("flushed ").and_then(|(_, id)| id.parse::<u64>().ok());
+    let reached = lines.by_ref().filter_map(flushed).find(|id| *id >= 40).unwrap();
+    child.kill().unwrap();
+    let last = lines.filter_map(flushed).last().unwrap_or(reached);
+    child.wait().unwrap();
+
+    let reader = Reader::open(&path).unwrap();
+    assert!(reader.damage().unfinished && reader.damage().bad_frames.is_empty());
+    let check = reader.check_bodies().unwrap();
+    assert!(reader.exchange_count() >= last && check.broken.is_empty() && check.unreadable == 0);
+    for id in 1..=last {
+        let body = reader.exchange(ExchangeId(id)).unwrap().request.body;
+        assert!(reader.load(&body, 1 << 20).unwrap() == noise(id, 70_000), "exchange {id}");
     }
 }
 

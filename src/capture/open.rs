@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 
-use crate::model::ExchangeId;
+use crate::model::{ExchangeId, SessionInfo};
 
 use super::frame::{FrameHeader, HEADER_BYTES, Kind};
 use super::header::Header;
@@ -17,6 +17,35 @@ const END_FRAME_BYTES: u64 = HEADER_BYTES as u64 + 8;
 
 /// Gaps in the numbers of exchanges are named up to this many.
 const MAX_NAMED_GAPS: u64 = 100_000;
+
+/// How many things a file may claim to hold. Records compress well, but ids and times do not vanish; a small file that
+/// unpacks into a huge index is an attack on memory.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+}
+
+impl Budget {
+    fn of_file(len: u64) -> Self {
+        Self { left: len.saturating_mul(THINGS_PER_BYTE).saturating_add(THINGS_FREE) }
+    }
+
+    fn take(&mut self, things: usize) -> Result<(), CaptureError> {
+        self.left = self.left.checked_sub(things as u64).ok_or(CaptureError::Record)?;
+        Ok(())
+    }
+
+    /// A session costs its text.
+    fn take_session(&mut self, info: &SessionInfo) -> Result<(), CaptureError> {
+        self.take(1 + (info.client.len() + info.user_agent.as_ref().map_or(0, String::len)) / 64)
+    }
+}
+
+/// Far more than any real capture has: a record takes several bytes at the least.
+const THINGS_PER_BYTE: u64 = 4;
+
+/// For files that hardly have a byte.
+const THINGS_FREE: u64 = 100_000;
 
 /// What may be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +77,7 @@ pub(super) fn explore(file: &File, header: &Header, len: u64, trust: Trust) -> R
     {
         return by_index(file, header.seed, segments);
     }
-    Walk::default().through(file, header.bytes, len, header.seed)
+    Walk::new(len).through(file, header.bytes, len, header.seed)
 }
 
 /// The segments of the index, last first; none when the file does not end as a finished one does, or one is damaged.
@@ -57,6 +86,7 @@ fn segments(file: &File, header: &Header, len: u64) -> Result<Option<Vec<Segment
     let Some((frame, payload)) = read_frame(file, header.seed, end)? else { return Ok(None) };
     let Some(last) = payload.first_chunk::<8>().filter(|_| frame.kind == Kind::End) else { return Ok(None) };
     let mut found = Vec::new();
+    let mut budget = Budget::of_file(len);
     let mut limit = end;
     let mut at = u64::from_le_bytes(*last);
     while at != 0 {
@@ -67,6 +97,9 @@ fn segments(file: &File, header: &Header, len: u64) -> Result<Option<Vec<Segment
         limit = at;
         let Some((frame, payload)) = read_frame(file, header.seed, at)? else { return Ok(None) };
         let Some(segment) = read_segment(&frame, payload) else { return Ok(None) };
+        budget.take(segment.chunk_frames.iter().map(|(_, ids)| 1 + ids.len()).sum())?;
+        budget.take(segment.exchange_frames.iter().map(|(_, entries)| 1 + entries.len()).sum())?;
+        segment.sessions.iter().try_for_each(|info| budget.take_session(info))?;
         at = segment.previous;
         found.push(segment);
     }
@@ -127,8 +160,9 @@ fn still_missing(index: &Index, lost: impl IntoIterator<Item = ExchangeId>) -> V
 }
 
 /// The walk through all frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Walk {
+    budget: Budget,
     builder: IndexBuilder,
     damage: Damage,
     unknown_frames: u64,
@@ -143,12 +177,27 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    /// A walk through a file of this length.
+    pub(super) fn new(len: u64) -> Self {
+        Self {
+            budget: Budget::of_file(len),
+            builder: IndexBuilder::default(),
+            damage: Damage::default(),
+            unknown_frames: 0,
+            finished: false,
+            sound_frames: HashSet::new(),
+            lost: Vec::new(),
+            last_segment: 0,
+            exchanges_in_doubt: false,
+        }
+    }
+
     /// Walks from `start` to `len`.
     pub(super) fn through(mut self, file: &File, start: u64, len: u64, seed: u32) -> Result<Explored, CaptureError> {
         let mut scan = Scan::new(file, start, len, seed);
         while let Some(piece) = scan.next()? {
             match piece {
-                Piece::Frame { offset, header, stored } => self.frame(offset, &header, stored),
+                Piece::Frame { offset, header, stored } => self.frame(offset, &header, stored)?,
                 Piece::Bad { offset, bytes, header } => self.bad(offset, bytes, header),
                 Piece::Torn { bytes } => self.damage.torn_bytes = bytes,
             }
@@ -162,29 +211,40 @@ impl Walk {
         Ok(Explored { index, damage: self.damage, unknown_frames: self.unknown_frames })
     }
 
-    fn frame(&mut self, offset: u64, header: &FrameHeader, stored: Vec<u8>) {
+    fn frame(&mut self, offset: u64, header: &FrameHeader, stored: Vec<u8>) -> Result<(), CaptureError> {
         match header.kind {
-            Kind::End => return self.finished = true,
-            Kind::Other(_) => return self.unknown_frames += 1,
+            Kind::End => {
+                self.finished = true;
+                return Ok(());
+            }
+            Kind::Other(_) => {
+                self.unknown_frames += 1;
+                return Ok(());
+            }
             Kind::Sessions | Kind::Chunks | Kind::Exchanges | Kind::Index => {}
         }
         // More frames behind an end: somebody appended, and did not finish.
         self.finished = false;
         match Unpacked::of(header, stored) {
-            Ok(Some(unpacked)) => self.records(offset, header, &unpacked),
+            Ok(Some(unpacked)) => return self.records(offset, header, &unpacked),
             Ok(None) => self.unknown_frames += 1,
             Err(_) => self.bad(offset, header.frame_bytes(), Some(*header)),
         }
+        Ok(())
     }
 
-    fn records(&mut self, offset: u64, header: &FrameHeader, unpacked: &Unpacked) {
+    fn records(&mut self, offset: u64, header: &FrameHeader, unpacked: &Unpacked) -> Result<(), CaptureError> {
+        self.budget.take(header.records as usize)?;
         let mut unreadable = 0_usize;
         match header.kind {
             Kind::Chunks => self.builder.add_chunks(offset, unpacked.names().iter().copied()),
             Kind::Sessions => {
                 for record in unpacked.records() {
                     match stored::decode_session(record) {
-                        Ok(info) => self.builder.add_session(info),
+                        Ok(info) => {
+                            self.budget.take_session(&info)?;
+                            self.builder.add_session(info);
+                        }
                         Err(_) => unreadable += 1,
                     }
                 }
@@ -205,7 +265,7 @@ impl Walk {
                 self.sound_frames.insert(offset);
             }
             Kind::Index => match unpacked.records().next().map(stored::decode_segment) {
-                Some(Ok(segment)) => self.segment(offset, segment),
+                Some(Ok(segment)) => self.segment(offset, segment)?,
                 _ => unreadable += 1,
             },
             Kind::End | Kind::Other(_) => {}
@@ -214,15 +274,17 @@ impl Walk {
             let what = format!("{}: {unreadable} records cannot be decoded", header.kind.name());
             self.damage.bad_frames.push((offset, header.frame_bytes(), what));
         }
+        Ok(())
     }
 
     /// A segment tells what the frames before it held, damaged or not.
-    fn segment(&mut self, offset: u64, segment: Segment) {
+    fn segment(&mut self, offset: u64, segment: Segment) -> Result<(), CaptureError> {
         // With the segment before it lost, this one does not speak for all frames before it.
         self.exchanges_in_doubt &= segment.previous != self.last_segment;
         self.last_segment = offset;
         for (offset, entries) in segment.exchange_frames {
             if !self.sound_frames.contains(&offset) {
+                self.budget.take(entries.len())?;
                 self.lost.extend(entries.iter().map(|entry| entry.id));
                 if let Some(bad) = self.damage.bad_frames.iter_mut().find(|bad| bad.0 == offset) {
                     bad.2 = exchanges_held(entries.len());
@@ -230,9 +292,11 @@ impl Walk {
             }
         }
         for info in segment.sessions {
+            self.budget.take_session(&info)?;
             self.builder.add_session(info);
         }
         self.sound_frames.clear();
+        Ok(())
     }
 
     fn bad(&mut self, offset: u64, bytes: u64, header: Option<FrameHeader>) {

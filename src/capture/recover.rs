@@ -116,7 +116,7 @@ fn salvage(path: &Path) -> Result<Reader, CaptureError> {
     let read = read_up_to(&file, &mut start, 0)?;
     let (first, seeds) = header::salvage(&start[..read]).ok_or(CaptureError::Header)?;
     for seed in seeds {
-        let found = Walk::default().through(&file, first, len, seed)?;
+        let found = Walk::new(len).through(&file, first, len, seed)?;
         if !found.index.exchanges().is_empty() {
             let provenance = Provenance {
                 anchor_unix_ns: 0,

@@ -209,3 +209,18 @@ fn the_second_writer_of_a_file_is_refused() {
     let _first = Writer::create(file.path(), &provenance()).unwrap();
     assert!(Writer::create(file.path(), &provenance()).is_err());
 }
+
+#[test]
+fn a_small_file_that_unpacks_into_a_huge_index_is_refused() {
+    let session = super::stored::encode_session(&SessionInfo::default()).unwrap();
+    let mut payload = Vec::new();
+    for _ in 0..500_000 {
+        super::frame::push_record(&mut payload, &session);
+    }
+    let (mut bytes, seed) = super::header::encode(super::header::CURRENT, &provenance());
+    bytes.extend(super::frame::Sealer::new(seed, true).seal(super::frame::Kind::Sessions, 500_000, &payload));
+    assert!(bytes.len() < 10_000, "it is small: {}", bytes.len());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    assert!(matches!(Reader::open(file.path()), Err(CaptureError::Record)));
+}

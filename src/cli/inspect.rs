@@ -153,8 +153,8 @@ fn list(out: &mut impl Write, arguments: &Arguments, reader: &Reader, wanted: &F
     if !arguments.json {
         writeln!(out, "{:>7} {:>7} {:>11} {:>10} {:>10}  status", "id", "session", "start s", "ms", "bytes")?;
     }
-    for exchange in reader.exchanges() {
-        let exchange = exchange.map_err(|error| cannot_read(&arguments.file, &error))?;
+    for exchange in readable(reader, &arguments.file) {
+        let exchange = exchange?;
         if !wanted.wants(&exchange) {
             continue;
         }
@@ -165,6 +165,18 @@ fn list(out: &mut impl Write, arguments: &Arguments, reader: &Reader, wanted: &F
         }
     }
     Ok(())
+}
+
+/// The exchanges that can be read, with a remark for each that cannot.
+fn readable<'a>(reader: &'a Reader, path: &'a Path) -> impl Iterator<Item = Result<Exchange, CliError>> + 'a {
+    reader.exchanges().filter_map(|exchange| match exchange {
+        Ok(exchange) => Some(Ok(exchange)),
+        Err(error @ (CaptureError::Io(_) | CaptureError::DiskFull(_))) => Some(Err(cannot_read(path, &error))),
+        Err(error) => {
+            Console::new(false).warn(format_args!("{}: an exchange is left out: {error}", path.display()));
+            None
+        }
+    })
 }
 
 fn table_line(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
@@ -242,8 +254,8 @@ impl Totals {
 
 fn summary(out: &mut impl Write, path: &Path, reader: &Reader) -> Result<(), Stop> {
     let mut totals = Totals::default();
-    for exchange in reader.exchanges() {
-        totals.add(&exchange.map_err(|error| cannot_read(path, &error))?);
+    for exchange in readable(reader, path) {
+        totals.add(&exchange?);
     }
     let provenance = reader.provenance();
     let one_line = |text: &str| visible(text.as_bytes(), Lines::Escape);

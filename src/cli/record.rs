@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, UpstreamTrust};
+use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust};
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
@@ -171,30 +171,31 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
             console.say(format_args!("  {times:>6}  {}", clean(reason)));
         }
     }
-    if summary.lost > 0 || summary.trouble.is_some() {
-        let reason = summary.trouble.as_deref().unwrap_or("the disk could not keep up");
-        console.warn(format_args!("{} missing from the capture ({})", count(summary.lost, "exchange"), clean(reason)));
+    let trouble = clean(summary.trouble.as_deref().unwrap_or("the disk could not keep up"));
+    if summary.lost > 0 {
+        console.warn(format_args!("{} missing from the capture: {trouble}", count(summary.lost, "exchange")));
+    } else if summary.trouble.is_some() {
+        console.warn(format_args!("for a time the capture could not be written: {trouble}"));
     }
-    list(console, "clients refused our certificate for", &summary.remarks.rejected);
     if !summary.remarks.rejected.is_empty() {
+        console.say("connections on which clients refused our certificate:");
+        for Rejection { host, times, accepted } in &summary.remarks.rejected {
+            console.say(format_args!("  {times:>6}  {} (accepted on {accepted})", clean(host)));
+        }
         console.say(format_args!("  they have to trust {} (see `overdub ca show`)", root.display()));
     }
-    list(console, "passed unseen, no HTTP", &summary.remarks.tunnels);
+    if !summary.remarks.tunnels.is_empty() {
+        console.say("passed unseen, no HTTP:");
+        for HostCount { host, times } in &summary.remarks.tunnels {
+            console.say(format_args!("  {times:>6}  {}", clean(host)));
+        }
+    }
     if summary.remarks.malformed > 0 {
         console.say(format_args!("refused as no HTTP request: {}", summary.remarks.malformed));
     }
     if file.exchanges > 0 {
         let rules = output.with_extension("rules.toml");
         console.say(format_args!("next: overdub correlate {} -o {}", output.display(), rules.display()));
-    }
-}
-
-fn list(console: Console, what: &str, hosts: &[HostCount]) {
-    if !hosts.is_empty() {
-        console.say(format_args!("{what}:"));
-        for HostCount { host, times } in hosts {
-            console.say(format_args!("  {times:>6}  {}", clean(host)));
-        }
     }
 }
 

@@ -200,8 +200,8 @@ impl Client {
             Ok((outcome, upstream, told)) => self.conclude(outcome, upstream, &outgoing, tape, told).await,
             Err(error) => {
                 self.proxy.tally.unreachable(&origin.to_string(), error.chain());
-                self.refuse_taped(&outgoing.method, &Page::unreachable(&origin, &error), &tape).await;
-                tape.finish(Some(Incomplete::Connect(error.chain())));
+                tape.fail(Incomplete::Connect(error.chain()));
+                self.refuse_taped(&outgoing, &Page::unreachable(&origin, &error), tape).await;
                 false
             }
         }
@@ -278,19 +278,19 @@ impl Client {
                 false
             }
             Outcome::ClientMalformed(error) => {
+                tape.finish(Some(Incomplete::Client(error.to_string())));
                 if !told {
                     self.refuse(&outgoing.method, &Page::bad_request(&error.to_string())).await;
                 }
-                tape.finish(Some(Incomplete::Client(error.to_string())));
                 false
             }
             Outcome::ServerFailed { reason, heard } => {
                 // An idle connection that died under a request that must not be sent twice: the client sees a closed
                 // connection, as it would without us, and knows what to do.
+                tape.fail(Incomplete::Upstream(reason.clone()));
                 if !told && (heard || !upstream.waited) {
-                    self.refuse_taped(&outgoing.method, &Page::broken(&upstream.origin, &reason), &tape).await;
+                    self.refuse_taped(outgoing, &Page::broken(&upstream.origin, &reason), tape).await;
                 }
-                tape.finish(Some(Incomplete::Upstream(reason)));
                 false
             }
         }
@@ -327,10 +327,13 @@ impl Client {
         self.close().await;
     }
 
-    /// The same, and keeps what comes of the request.
-    async fn refuse_taped(&mut self, method: &str, page: &Page, tape: &Tape) {
-        self.say(method, page).await;
-        let _ = timeout(LINGER, self.hear_out(tape)).await;
+    /// The same, and keeps what still comes of the request.
+    async fn refuse_taped(&mut self, outgoing: &Outgoing, page: &Page, tape: Tape) {
+        self.say(&outgoing.method, page).await;
+        if outgoing.body_to_come {
+            let _ = timeout(LINGER, self.hear_out(&tape)).await;
+        }
+        drop(tape);
         self.close().await;
     }
 

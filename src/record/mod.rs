@@ -28,7 +28,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::capture::{Provenance, Summary, Writer};
+use crate::capture::{Provenance, Reader, Summary, Writer};
 
 use journal::{Journal, Written};
 use link::Clock;
@@ -48,7 +48,7 @@ use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
 pub use error::{AuthorityError, RecordError};
-pub use tally::{HostCount, Notice, Remarks};
+pub use tally::{HostCount, Notice, Rejection, Remarks};
 pub use tls::UpstreamTrust;
 
 /// Notices that wait for an operator who does not look.
@@ -176,11 +176,27 @@ impl Recording {
             return Err(RecordError::Writer);
         };
         let remarks = self.tally.remarks();
-        let summary = RecordSummary { file: summary, incomplete, lost, trouble, remarks };
+        let mut summary = RecordSummary { file: summary, incomplete, lost, trouble, remarks };
         match closed {
             Ok(()) => Ok(summary),
-            Err(source) => Err(RecordError::Finish { path: self.output, summary: Box::new(summary), source }),
+            Err(source) => {
+                summary.correct(&self.output);
+                Err(RecordError::Finish { path: self.output, summary: Box::new(summary), source })
+            }
         }
+    }
+}
+
+impl RecordSummary {
+    /// After a file that could not be closed: counts what is in it, not what was meant for it.
+    fn correct(&mut self, path: &Path) {
+        let found = Reader::open(path).ok();
+        let sessions = found.as_ref().map_or(&[][..], Reader::sessions);
+        let exchanges = sessions.iter().map(|session| session.exchanges).sum();
+        self.lost = self.lost.saturating_add(self.file.exchanges.saturating_sub(exchanges));
+        self.file.exchanges = exchanges;
+        self.file.sessions = sessions.len() as u64;
+        self.file.file_bytes = path.metadata().map_or(0, |file| file.len());
     }
 }
 

@@ -32,7 +32,7 @@ impl Page {
             _ => "502 Bad Gateway",
         };
         let advice = match error {
-            ConnectError::Itself => "The address is that of the proxy itself.",
+            ConnectError::Itself => "Ask the proxy for some other server.",
             ConnectError::Certificate(_) => {
                 "If this server is yours, restart the recording with `--upstream-ca FILE` and the certificate that signed \
                  the server's, or with `--upstream-insecure` to believe any certificate."

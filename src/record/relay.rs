@@ -206,7 +206,10 @@ async fn listen(client: &mut Intake, server: &mut WriteHalf<Io>) -> io::Error {
     while client.bytes.len() < AHEAD_BYTES {
         match client.more().await {
             Ok(0) => {
-                let _ = server.shutdown().await;
+                // Requests that were sent ahead still have to go up.
+                if client.bytes.is_empty() {
+                    let _ = server.shutdown().await;
+                }
                 break;
             }
             Ok(_) => {}

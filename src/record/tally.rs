@@ -42,6 +42,17 @@ pub struct HostCount {
     pub times: u64,
 }
 
+/// A host whose certificate from us clients refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which.
+    pub host: String,
+    /// On how many connections.
+    pub times: u64,
+    /// On how many connections a client took it.
+    pub accepted: u64,
+}
+
 /// Counts of what is no exchange.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -68,7 +79,7 @@ struct Host {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remarks {
     /// Hosts whose certificate from us clients refused.
-    pub rejected: Vec<HostCount>,
+    pub rejected: Vec<Rejection>,
     /// Hosts where bytes went through that are no HTTP and are not in the capture.
     pub tunnels: Vec<HostCount>,
     /// What clients sent that is no HTTP request.
@@ -123,13 +134,15 @@ impl Tally {
     /// All of it. A host where clients only ever close without a word counts as refusing.
     pub(super) fn remarks(&self) -> Remarks {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = |times: fn(&Host) -> u64| {
-            let counted = counts.hosts.iter().map(|(host, c)| HostCount { host: host.clone(), times: times(c) });
-            counted.filter(|h| h.times > 0).collect()
-        };
+        let rejections = counts.hosts.iter().map(|(host, c)| Rejection {
+            host: host.clone(),
+            times: if c.rejected == 0 && c.spoken == 0 { c.silent } else { c.rejected },
+            accepted: c.spoken,
+        });
+        let tunnels = counts.hosts.iter().map(|(host, c)| HostCount { host: host.clone(), times: c.tunnels });
         Remarks {
-            rejected: list(|c| if c.rejected == 0 && c.spoken == 0 { c.silent } else { c.rejected }),
-            tunnels: list(|c| c.tunnels),
+            rejected: rejections.filter(|rejection| rejection.times > 0).collect(),
+            tunnels: tunnels.filter(|counted| counted.times > 0).collect(),
             malformed: counts.malformed,
         }
     }

@@ -152,7 +152,7 @@ impl Tee {
     }
 }
 
-/// Records one exchange. Dropped before its end, it says that the recording was stopped.
+/// Records one exchange. Dropped before its end, it says why it failed, or that the recording was stopped.
 #[derive(Debug)]
 pub(super) struct Tape {
     key: Key,
@@ -232,6 +232,11 @@ impl Tape {
         self.end(incomplete);
     }
 
+    /// The exchange has failed for this reason, though more of it may come before the tape is dropped.
+    pub(super) fn fail(&self, reason: Incomplete) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).incomplete = Some(reason);
+    }
+
     fn end(&mut self, incomplete: Option<Incomplete>) {
         if !self.begun {
             return;
@@ -259,7 +264,8 @@ impl Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        self.end(Some(Incomplete::Stopped));
+        let failed = self.known.get_mut().unwrap_or_else(PoisonError::into_inner).incomplete.take();
+        self.end(failed.or(Some(Incomplete::Stopped)));
     }
 }
 

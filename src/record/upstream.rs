@@ -29,7 +29,7 @@ pub(super) enum ConnectError {
     Itself,
     #[error("the name has no address")]
     Name(#[source] io::Error),
-    #[error("the connection was refused")]
+    #[error("no TCP connection")]
     Tcp(#[source] io::Error),
     #[error("no connection within 15 seconds")]
     Timeout,
@@ -126,7 +126,7 @@ impl Upstream {
         let stream = handshake.await.map_err(|_| ConnectError::Timeout)?.map_err(tls_error)?;
         let span = Span { start, end: proxy.clock.now() };
         let session = stream.get_ref().1;
-        let version = session.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
+        let version = session.protocol_version().map(tls::version_text);
         let alpn = session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
         if let Some(names) = session.peer_certificates().and_then(|chain| Names::of_certificate(chain.first()?)) {
             proxy.tls.learn(origin, asked, names);
