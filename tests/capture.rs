@@ -1,5 +1,7 @@
 //! Capture files: round trip, truncation at every byte, damage, live reading, repair, the bytes of the format.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -131,6 +133,12 @@ fn noise(mut state: u64, len: usize) -> Vec<u8> {
     (0..len).map(|_| step()).collect()
 }
 
+/// A new file with this content. Writing over an old one would make some file systems wait for the disk.
+fn put(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).unwrap();
+}
+
 /// What a capture says, bodies and all.
 type Content = (Provenance, Vec<SessionInfo>, Vec<(Exchange, Vec<Vec<u8>>)>);
 
@@ -247,7 +255,7 @@ fn a_capture_cut_at_any_byte_keeps_what_was_flushed_before_the_cut() {
         let whole = content(&Reader::open(&path).unwrap()).unwrap();
         let cut_path = dir.path().join("cut.dub");
         for cut in 0..bytes.len() {
-            fs::write(&cut_path, &bytes[..cut]).unwrap();
+            put(&cut_path, &bytes[..cut]);
             let reader = match Reader::open(&cut_path) {
                 Ok(reader) => reader,
                 Err(CaptureError::Header | CaptureError::NotACapture) => {
@@ -276,7 +284,7 @@ fn no_flipped_byte_goes_unnoticed() {
         for (at, mask) in (0..bytes.len()).flat_map(|at| [(at, 0x01), (at, 0xff)]) {
             let mut bad = bytes.clone();
             bad[at] ^= mask;
-            fs::write(&bad_path, &bad).unwrap();
+            put(&bad_path, &bad);
             for opened in [Reader::open(&bad_path), Reader::open_checked(&bad_path)] {
                 let Ok(reader) = opened else { continue };
                 let noticed = !reader.damage().is_sound() || content(&reader).is_none();
@@ -342,11 +350,12 @@ fn an_unknown_kind_of_frame_is_passed_over_and_counted() {
 #[test]
 fn equal_bodies_are_stored_once() {
     let dir = TempDir::new().unwrap();
+    let bytes = noise(3, 3 * CHUNK_BYTES + 5);
     let written = |times: u64| {
         let path = dir.path().join("dedup.dub");
         let mut writer = Writer::create(&path, &provenance()).unwrap();
         for id in 1..=times {
-            let body = store(&mut writer, &noise(3, 3 * CHUNK_BYTES + 5));
+            let body = store(&mut writer, &bytes);
             writer.exchange(&full(id, 1, Body::default(), body)).unwrap();
         }
         (writer.finish().unwrap().file_bytes, path)
@@ -359,7 +368,7 @@ fn equal_bodies_are_stored_once() {
     assert_eq!(reader.chunk_count(), 4);
     let last = reader.exchange(ExchangeId(1_000)).unwrap().response.unwrap().body;
     assert_eq!((last.chunks.len(), last.len), (4, 3 * CHUNK_BYTES as u64 + 5));
-    assert_eq!(reader.load(&last, 1 << 20).unwrap(), noise(3, 3 * CHUNK_BYTES + 5));
+    assert_eq!(reader.load(&last, 1 << 20).unwrap(), bytes);
 }
 
 #[test]
@@ -544,7 +553,7 @@ fn mutated_captures_never_panic_and_never_change_an_exchange_silently() {
                 break;
             }
         }
-        fs::write(&bad_path, &bad).unwrap();
+        put(&bad_path, &bad);
         let Ok(reader) = Reader::open(&bad_path) else { continue };
         for exchange in reader.exchanges().flatten() {
             let (original, texts) = sound.2.iter().find(|(e, _)| e.id == exchange.id).expect("no exchange is invented");

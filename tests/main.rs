@@ -1,5 +1,7 @@
 //! Integration tests: one binary, a file per stage.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod capture;
 mod compare;
 mod demo;

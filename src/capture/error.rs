@@ -3,6 +3,9 @@
 /// Errors of this room, ordered by who must act.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
+    /// A repair would write over what it reads.
+    #[error("input and output are the same file")]
+    SameFile,
     /// The file is something else.
     #[error("not an overdub capture")]
     NotACapture,

@@ -3,6 +3,7 @@
 //! The waist of the program: every recorder and importer writes it, every later stage reads it. The format is
 //! described in `FORMAT.md`, nowhere else. Knows nothing of HTTP semantics.
 
+mod body_writer;
 mod chunks;
 mod error;
 mod frame;
@@ -18,10 +19,11 @@ mod stored;
 mod tests;
 mod writer;
 
+pub use body_writer::BodyWriter;
 pub use error::CaptureError;
 pub use reader::{Damage, Reader, SessionSummary};
 pub use recover::{BodyCheck, RepairReport, repair};
-pub use writer::{BodyWriter, Compression, Summary, Writer};
+pub use writer::{Compression, Summary, Writer};
 
 /// What the header of a capture says.
 #[derive(Clone, Debug, PartialEq, Eq)]

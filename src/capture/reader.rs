@@ -123,6 +123,11 @@ impl Reader {
         self.index.exchanges().len() as u64
     }
 
+    /// The highest number of an exchange.
+    pub fn last_exchange(&self) -> Option<ExchangeId> {
+        self.index.exchanges().last().map(|located| located.entry.id)
+    }
+
     /// Number of different body chunks.
     pub fn chunk_count(&self) -> u64 {
         self.index.chunk_count() as u64

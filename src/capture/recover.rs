@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use crate::model::{Body, BodyError, BodySource, ChunkId, Exchange, ExchangeId, Incomplete};
@@ -51,10 +50,7 @@ pub struct BodyCheck {
 /// When `from` is no capture or of a newer major version, is the same file as `to`, or either cannot be accessed.
 pub fn repair(from: &Path, to: &Path) -> Result<RepairReport, CaptureError> {
     if same_file(from, to) {
-        return Err(CaptureError::Io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "input and output are the same file",
-        )));
+        return Err(CaptureError::SameFile);
     }
     let (reader, header_lost) = match Reader::open_checked(from) {
         Err(CaptureError::Header) => (salvage(from)?, true),

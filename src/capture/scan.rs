@@ -121,7 +121,8 @@ impl<'a> Scan<'a> {
     /// The first offset from `from` on at which a sound frame header stands.
     fn find(&self, from: u64) -> io::Result<Option<u64>> {
         let marker = memchr::memmem::Finder::new(&MARKER);
-        let mut window = vec![0; WINDOW_BYTES];
+        let mut window =
+            vec![0; usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX).min(WINDOW_BYTES)];
         let mut at = from;
         while self.end.saturating_sub(at) >= HEADER_BYTES as u64 {
             let want = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);

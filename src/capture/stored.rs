@@ -103,7 +103,8 @@ struct StoredSegment<'a> {
     previous: u64,
     chunk_frames: Vec<(u64, Vec<[u8; 16]>)>,
     exchange_frames: Vec<(u64, Vec<StoredEntry>)>,
-    sessions: Vec<StoredSession<'a>>,
+    /// Whole records, so that a session can gain fields.
+    sessions: Vec<Bytes<'a>>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -176,7 +177,7 @@ pub(super) fn encode_segment(segment: &Segment) -> Result<Vec<u8>, CaptureError>
             .iter()
             .map(|(at, held)| (*at, held.iter().map(entry).collect()))
             .collect(),
-        sessions: segment.sessions.iter().map(StoredSession::of).collect(),
+        sessions: segment.sessions.iter().map(|info| encode_session(info).map(Cow::Owned)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -198,7 +199,7 @@ pub(super) fn decode_segment(record: &[u8]) -> Result<Segment, CaptureError> {
             .into_iter()
             .map(|(at, held)| (at, held.into_iter().map(entry).collect()))
             .collect(),
-        sessions: stored.sessions.into_iter().map(StoredSession::info).collect(),
+        sessions: stored.sessions.iter().map(|record| decode_session(record)).collect::<Result<_, _>>()?,
     })
 }
 

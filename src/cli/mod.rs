@@ -14,6 +14,7 @@ mod record;
 mod repair;
 mod replay;
 mod shell;
+mod signals;
 mod verify;
 
 use clap::{Parser, Subcommand};

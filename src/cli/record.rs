@@ -1,12 +1,231 @@
-//! `overdub record`.
+//! `overdub record`: the proxy in the foreground until a signal ends it.
 
-use super::{CliError, Exit};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, UpstreamTrust};
+
+use super::signals::Signals;
+use super::{CliError, Console, Exit, ca};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Capture to write
+    #[arg(short, long, env = "OVERDUB_OUTPUT", value_name = "FILE")]
+    output: PathBuf,
+    /// Address of the proxy; port 0 takes any free one
+    #[arg(long, env = "OVERDUB_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// How traffic reaches the proxy
+    #[arg(long, env = "OVERDUB_MODE", value_enum, default_value_t = Mode::Forward)]
+    mode: Mode,
+    /// PEM file with certificates to trust in servers, beside the system's (may repeat)
+    #[arg(long, env = "OVERDUB_UPSTREAM_CA", value_name = "FILE", value_delimiter = ',')]
+    upstream_ca: Vec<PathBuf>,
+    /// Believe every server certificate
+    #[arg(long, env = "OVERDUB_UPSTREAM_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
+    upstream_insecure: bool,
+    #[command(flatten)]
+    directory: ca::Directory,
+    /// Write `host:port` of the proxy to this file once it listens
+    #[arg(long, env = "OVERDUB_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Replace an existing capture
+    #[arg(long)]
+    force: bool,
+    /// Print nothing but errors
+    #[arg(short, long, env = "OVERDUB_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Clients name the proxy (HTTP_PROXY, browser settings)
+    Forward,
+}
 
 /// Runs the command.
-pub fn run(_arguments: Arguments) -> Result<Exit, CliError> {
-    todo!()
+///
+/// # Errors
+/// When the flags do not fit, the proxy cannot start, or the capture cannot be closed.
+pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
+    let console = Console::new(arguments.quiet);
+    let output = arguments.output.clone();
+    if !arguments.force && fs::metadata(&output).is_ok_and(|file| file.is_file() && file.len() > 0) {
+        let sentence = format!("{} exists; choose another name, or --force to replace it", output.display());
+        return Err(CliError::new(Exit::Usage, sentence));
+    }
+    let Mode::Forward = arguments.mode;
+    let authority = arguments.directory.authority()?;
+    let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
+    let config = Config { listen: arguments.listen, output: output.clone(), authority, trust: trust(&arguments)? };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::because(Exit::Broken, "cannot start the event loop", &error))?;
+    let ended = runtime.block_on(async {
+        let mut signals =
+            Signals::listen().map_err(|error| CliError::because(Exit::Broken, "cannot wait for signals", &error))?;
+        let mut recording = record::start(config).await.map_err(|error| refused(&error))?;
+        greet(console, &recording, &output, &root);
+        if let Some(file) = &arguments.ready_file {
+            announce(file, recording.address())?;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.either() => break,
+                notice = recording.notice() => tell(console, &notice, &root),
+            }
+        }
+        console.say("stopping …");
+        Ok::<_, CliError>(recording.stop().await)
+    })?;
+    match ended {
+        Ok(summary) => {
+            sum_up(console, &summary, &output, &root);
+            Ok(Exit::Passed)
+        }
+        Err(error) => {
+            if let RecordError::Finish { summary, .. } = &error {
+                sum_up(console, summary, &output, &root);
+            }
+            Err(CliError::because(Exit::Broken, "the recording did not end well", &error))
+        }
+    }
+}
+
+fn trust(arguments: &Arguments) -> Result<UpstreamTrust, CliError> {
+    let mut trust = UpstreamTrust { insecure: arguments.upstream_insecure, ..UpstreamTrust::default() };
+    for file in &arguments.upstream_ca {
+        let pem = fs::read(file)
+            .map_err(|error| CliError::because(Exit::Usage, format_args!("cannot read {}", file.display()), &error))?;
+        if !matches!(trust.add_pem(&pem), Ok(1..)) {
+            return Err(CliError::new(Exit::Usage, format!("{} holds no PEM certificate", file.display())));
+        }
+    }
+    Ok(trust)
+}
+
+fn refused(error: &RecordError) -> CliError {
+    let exit = match error {
+        RecordError::Thread(_) | RecordError::Writer => Exit::Broken,
+        _ => Exit::Usage,
+    };
+    CliError::because(exit, "cannot record", error)
+}
+
+/// Writes the address so that who waits for the file never reads half of it.
+fn announce(file: &Path, address: SocketAddr) -> Result<(), CliError> {
+    let draft = file.with_extension("partial");
+    fs::write(&draft, format!("{address}\n"))
+        .and_then(|()| fs::rename(&draft, file))
+        .map_err(|error| CliError::because(Exit::Usage, format_args!("cannot write {}", file.display()), &error))
+}
+
+fn greet(console: Console, recording: &Recording, output: &Path, root: &Path) {
+    let address = recording.address();
+    let root = root.display();
+    console.say(format_args!("recording on http://{address} into {}", output.display()));
+    console.say(format_args!("  curl      curl --proxy http://{address} --cacert {root} https://…"));
+    console.say(format_args!("  browser   set {address} as HTTP and HTTPS proxy, and trust the root certificate"));
+    console.say(format_args!("  root      {root}"));
+    console.say("  Ctrl-C ends the recording");
+    if !address.ip().is_loopback() {
+        console.warn(format_args!("anyone who can reach {address} can use this proxy and is recorded"));
+    }
+}
+
+fn tell(console: Console, notice: &Notice, root: &Path) {
+    match notice {
+        Notice::CertificateRejected { host, reason } => console.say(format_args!(
+            "{}: the client refuses our certificate ({}); it has to trust {}",
+            clean(host),
+            clean(reason),
+            root.display()
+        )),
+        Notice::Unreachable { origin, reason } => console.say(format_args!("{}: {}", clean(origin), clean(reason))),
+        Notice::NotRecording { reason } => {
+            console.warn(format_args!("exchanges are not recorded ({}); the traffic goes on", clean(reason)))
+        }
+    }
+}
+
+fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path) {
+    let file = &summary.file;
+    console.say(format_args!(
+        "{}: {} in {}, {} of bodies, {} on disk",
+        output.display(),
+        count(file.exchanges, "exchange"),
+        count(file.sessions, "session"),
+        size(file.body_bytes),
+        size(file.file_bytes)
+    ));
+    if !summary.incomplete.is_empty() {
+        console.say(format_args!("incomplete: {}", count(summary.incomplete.values().sum(), "exchange")));
+        for (reason, times) in &summary.incomplete {
+            console.say(format_args!("  {times:>6}  {}", clean(reason)));
+        }
+    }
+    if summary.lost > 0 || summary.trouble.is_some() {
+        let reason = summary.trouble.as_deref().unwrap_or("the disk could not keep up");
+        console.warn(format_args!("{} missing from the capture ({})", count(summary.lost, "exchange"), clean(reason)));
+    }
+    list(console, "clients refused our certificate for", &summary.remarks.rejected);
+    if !summary.remarks.rejected.is_empty() {
+        console.say(format_args!("  they have to trust {} (see `overdub ca show`)", root.display()));
+    }
+    list(console, "passed unseen, no HTTP", &summary.remarks.tunnels);
+    if summary.remarks.malformed > 0 {
+        console.say(format_args!("refused as no HTTP request: {}", summary.remarks.malformed));
+    }
+    if file.exchanges > 0 {
+        let rules = output.with_extension("rules.toml");
+        console.say(format_args!("next: overdub correlate {} -o {}", output.display(), rules.display()));
+    }
+}
+
+fn list(console: Console, what: &str, hosts: &[HostCount]) {
+    if !hosts.is_empty() {
+        console.say(format_args!("{what}:"));
+        for HostCount { host, times } in hosts {
+            console.say(format_args!("  {times:>6}  {}", clean(host)));
+        }
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// Outside text without anything a terminal would act on.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well_and_outside_text_is_harmless() {
+        assert_eq!((count(1, "session"), count(2, "session")), ("1 session".into(), "2 sessions".into()));
+        assert_eq!(
+            (size(9_999), size(25_000), size(31_000_000)),
+            ("9999 bytes".into(), "25 kB".into(), "31 MB".into())
+        );
+        assert_eq!(clean("a\x1b[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+    }
 }

@@ -1,12 +1,76 @@
-//! `overdub repair`.
+//! `overdub repair`: rewrites what can be saved of a damaged capture.
 
-use super::{CliError, Exit};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::capture::{self, CaptureError, RepairReport};
+
+use super::inspect::{Stop, cannot_read, count, ranges, settle, size};
+use super::{CliError, Console, Exit};
+
+/// Ranges of exchange numbers that a line names.
+const NAMED_RANGES: usize = 40;
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// The capture (.dub) to read; it is not changed
+    file: PathBuf,
+    /// The new capture
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
 
 /// Runs the command.
-pub fn run(_arguments: &Arguments) -> Result<Exit, CliError> {
-    todo!()
+pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    let report =
+        capture::repair(&arguments.file, &arguments.output).map_err(|error| cannot_repair(arguments, &error))?;
+    let mut out = Console::new(false).data();
+    settle(print(&mut out, arguments, &report).map_err(Stop::from).map(|()| Exit::Passed))
+}
+
+fn cannot_repair(arguments: &Arguments, error: &CaptureError) -> CliError {
+    let (from, to) = (arguments.file.display(), arguments.output.display());
+    match error {
+        CaptureError::Header => {
+            CliError::new(Exit::Usage, format!("the header of {from} is damaged and no exchange behind it can be read"))
+        }
+        CaptureError::SameFile => {
+            CliError::new(Exit::Usage, format!("{from} and {to} are the same file; name another one with -o"))
+        }
+        CaptureError::DiskFull(_) => CliError::because(Exit::Broken, format_args!("cannot write {to}"), error),
+        CaptureError::Io(cause) if arguments.file.is_file() => {
+            CliError::because(Exit::Usage, format_args!("cannot copy {from} to {to}"), cause)
+        }
+        _ => cannot_read(&arguments.file, error),
+    }
+}
+
+fn print(out: &mut impl Write, arguments: &Arguments, report: &RepairReport) -> io::Result<()> {
+    let saved = &report.saved;
+    let (sessions, exchanges) = (count(saved.sessions, "session"), count(saved.exchanges, "exchange"));
+    writeln!(out, "{}: {sessions}, {exchanges}, {}", arguments.output.display(), size(saved.file_bytes))?;
+    if report.is_complete() {
+        writeln!(out, "  nothing was lost")?;
+    }
+    if report.header_lost {
+        writeln!(out, "  lost: the header, which said when and from where it was recorded")?;
+    }
+    if report.damage.torn_bytes > 0 {
+        writeln!(out, "  lost: the last {}, which are no whole frame", size(report.damage.torn_bytes))?;
+    }
+    for (offset, bytes, held) in &report.damage.bad_frames {
+        writeln!(out, "  lost: {bytes} bytes at offset {offset}, which held {held}")?;
+    }
+    for (what, ids) in [("lost", &report.damage.lost_exchanges), ("kept without a body", &report.emptied)] {
+        if !ids.is_empty() {
+            let numbers: Vec<u64> = ids.iter().map(|id| id.0).collect();
+            let exchanges = count(numbers.len() as u64, "exchange");
+            writeln!(out, "  {exchanges} {what}: {}", ranges(&numbers, NAMED_RANGES))?;
+        }
+    }
+    if report.unreadable > 0 {
+        writeln!(out, "  lost: {} that cannot be decoded", count(report.unreadable, "exchange"))?;
+    }
+    out.flush()
 }

@@ -60,7 +60,10 @@ pub(super) fn find(traces: &[Trace<'_>], data: Option<&DataTable>) -> Parameters
                 each(leaves, &mut |leaf| {
                     // A word of the path that stood there before anybody typed it is the application's own.
                     let own_word = leaf.kind == LeafKind::Segment && typed_at.is_none_or(|at| exchange <= at);
-                    if stands_in(leaf, &value, &parameters.columns[column]) && !own_word {
+                    let in_jar = leaf.path.starts_with("cookie.") && trace.jar_has(exchange, &leaf.name);
+                    // What stands in a leaf inside this one is replaced there.
+                    let inside = leaf.inside.iter().any(|l| stands_in(l, &value, &parameters.columns[column]));
+                    if stands_in(leaf, &value, &parameters.columns[column]) && !own_word && !in_jar && !inside {
                         parameters.slots[column].push((session, exchange, leaf.path.clone()));
                     }
                 });

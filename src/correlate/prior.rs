@@ -45,7 +45,6 @@ const TOKENS: &[&str] = &[
     "icsid",
     "icstatenum",
     "antiforgery",
-    "version",
 ];
 
 /// Whether a field name belongs to a known token.

@@ -121,7 +121,7 @@ impl Search<'_, '_> {
         if self.is_settled(i, leaf) {
             return false;
         }
-        if leaf.kind != LeafKind::Text && self.whole(i, leaf, &leaf.view.text) {
+        if matches!(leaf.kind, LeafKind::Value | LeafKind::Segment) && self.whole(i, leaf, &leaf.view.text) {
             return true;
         }
         let mut found = false;
@@ -144,8 +144,21 @@ impl Search<'_, '_> {
         if leaf.path.starts_with("cookie.") && !leaf.path.contains(".url.") {
             return self.context.trace.jar_has(i, &leaf.name);
         }
+        self.is_users_own(&leaf.view.text)
+    }
+
+    /// Whether a text is made of the user's values and words: an answer that echoes it is not its source.
+    fn is_users_own(&self, text: &str) -> bool {
         let own = self.context.parameters.values(self.context.session);
-        own.contains(&leaf.view.text) || leaf.path == "header.origin"
+        let mut rest = text.to_owned();
+        for value in own.iter().filter(|v| v.chars().count() >= 3) {
+            for occurrence in occurrences(&rest.clone(), value).into_iter().rev() {
+                rest.replace_range(occurrence.range, " ");
+            }
+        }
+        own.iter().any(|v| v == text)
+            || (rest != text
+                && rest.split(|c: char| !c.is_alphanumeric()).all(|piece| strength(piece) < Strength::Medium))
     }
 
     /// Looks for a source of `value`, which is the leaf's text or a piece of it.
@@ -158,11 +171,13 @@ impl Search<'_, '_> {
         if across == Across::Constant {
             return false;
         }
+        let known_since = self.sent_unexplained(i, leaf, value, class);
         let started = self.exchange(i).timing.started;
         let mut candidates: Vec<(i32, usize, &Atom)> = Vec::new();
         for (j, atom) in self.index.get(value).into_iter().flatten() {
             let (j, atom) = (*j, *atom);
-            if j < i && self.exchange(j).timing.finished <= started && !self.context.trace.is_asset(j) {
+            let news = known_since.is_none_or(|first| j < first);
+            if j < i && news && self.exchange(j).timing.finished <= started && !self.context.trace.is_asset(j) {
                 candidates.push((self.score(i, leaf, j, atom), j, atom));
             }
         }
@@ -177,7 +192,22 @@ impl Search<'_, '_> {
                 return true;
             }
         }
-        class == Strength::Strong && self.by_boundary(i, leaf, value)
+        class == Strength::Strong && known_since.is_none() && self.by_boundary(i, leaf, value)
+    }
+
+    /// The first request that sent the value before anything explained it: what the client knew then, no later answer gave
+    /// it. Weak values count only in the same place.
+    fn sent_unexplained(&self, i: usize, leaf: &Leaf, value: &str, class: Strength) -> Option<usize> {
+        (0..i).find(|earlier| {
+            let mut sent = false;
+            each(&self.context.trace.leaves[*earlier], &mut |other| {
+                let same_name = !leaf.name.is_empty() && other.name == leaf.name;
+                let same_place = class == Strength::Strong || other.path == leaf.path || same_name;
+                let explained = || self.edges.iter().any(|e| e.user == *earlier && e.value == value);
+                sent |= other.view.text == value && same_place && !explained();
+            });
+            sent
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "these are the fields of an edge, given once")]
@@ -289,7 +319,12 @@ impl Search<'_, '_> {
     ) -> bool {
         let born = self.is_born(j, atom);
         if self.context.trace.is_asset(i) {
-            return born && class >= Strength::Medium && score >= 60;
+            return born && class >= Strength::Medium && score >= 60 && !self.context.trace.is_build_asset(i);
+        }
+        let flag =
+            matches!(atom.value.as_str(), "0" | "1") && leaf.path.contains("query.") && !ends_with_id(&leaf.name);
+        if flag {
+            return false;
         }
         let known = self.context.prior == Prior::KnownTokens && is_known_token(&slot_name(leaf, self.exchange(i)));
         let varies = across == Across::Varies;
@@ -301,8 +336,7 @@ impl Search<'_, '_> {
             }
             Strength::Weak => {
                 let hidden = score >= 92 && matches!(atom.kind, Kind::Field { hidden: true, .. });
-                let by_key =
-                    score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && ends_with_id(&atom.key);
+                let by_key = score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && is_id(&atom.key);
                 let both_ids = ends_with_id(&slot_name(leaf, self.exchange(i))) && ends_with_id(&atom.key);
                 (hidden && !self.is_constant_field(atom))
                     || (born && (score >= 70 || (both_ids && score >= 60)))
@@ -436,8 +470,8 @@ impl Search<'_, '_> {
                 return;
             }
             for (value, edge) in &latest {
-                // A short number must stand beside words (`image-4-title`), not be the whole of another field.
-                let weak = edge.strength == Strength::Weak && (leaf.view.text == *value || leaf.kind == LeafKind::Text);
+                // A short number counts only inside a name (`image-4-title`), never in another field.
+                let weak = edge.strength == Strength::Weak && leaf.kind != LeafKind::Name;
                 let done = explained.contains(&(leaf.path.clone(), value.clone()));
                 if !weak && !done && !occurrences(&leaf.view.text, value).is_empty() {
                     more.push(Edge { user: i, slot: leaf.path.clone(), ..edge.clone() });
@@ -462,7 +496,6 @@ impl Search<'_, '_> {
             let skip = !plain
                 || explained.contains(leaf.path.as_str())
                 || self.is_settled(i, leaf)
-                || leaf.path.starts_with("header.referer")
                 || self.context.parameters.in_text(session, text)
                 || self.is_typed(i, leaf)
                 || self.context.across.of(self.exchange(i), &leaf.path) == Across::Constant
@@ -558,9 +591,14 @@ fn same_neighbours(one: &str, other: &str, value: &str) -> bool {
     before(one).is_some_and(|word| before(other) == Some(word))
 }
 
+fn is_id(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["id", "pk", "uuid"].iter().any(|end| lower.ends_with(end))
+}
+
 fn ends_with_id(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["id", "pk", "uuid", "number", "no", "key", "ref", "version"].iter().any(|end| lower.ends_with(end))
+    is_id(name) || ["number", "no", "key", "ref", "version"].iter().any(|end| lower.ends_with(end))
 }
 
 /// Whether two names may mean the same: equal or one inside the other, punctuation aside; or both are anti-forgery tokens.

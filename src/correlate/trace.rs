@@ -111,6 +111,15 @@ impl<'a> Trace<'a> {
             || (media.contains("javascript") && path.ends_with("load.php"))
     }
 
+    /// Whether the exchange fetches a file of the application's build: scripts, style sheets, fonts.
+    pub(super) fn is_build_asset(&self, index: usize) -> bool {
+        let target = String::from_utf8_lossy(&self.exchanges()[index].request.target).to_ascii_lowercase();
+        let path = target.split('?').next().unwrap_or("").to_owned();
+        [".css", ".js", ".mjs", ".woff", ".woff2", ".ttf", ".map", ".ico", "load.php"]
+            .iter()
+            .any(|end| path.ends_with(end))
+    }
+
     /// The exchange whose redirect this one follows, if any: the latest response whose `Location` is this target.
     pub(super) fn redirected_from(&self, index: usize) -> Option<usize> {
         let target = String::from_utf8_lossy(&self.exchanges()[index].request.target);

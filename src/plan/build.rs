@@ -171,7 +171,13 @@ impl Builder<'_> {
             let known_cookie = |name: &str| {
                 jar.iter().any(|(j, host, n)| before.contains(j) && *host == exchange.request.origin.host && n == name)
             };
+            let visited = |url: &str| {
+                let earlier = playable[..position].iter().zip(&steps).rev();
+                let mut same = earlier.filter(|(j, _)| session.exchanges[**j].request.url() == url);
+                same.next().map(|(_, step): (_, &Step)| step.request.target.clone())
+            };
             let slots = Slots {
+                visited: &visited,
                 rules: self.rules,
                 request: &exchange.request,
                 recorded_user: user,

@@ -20,6 +20,8 @@ pub(super) struct Slots<'a> {
     pub moved: &'a [(Origin, Origin)],
     /// Names of cookies that responses before this request have set (the jar has them).
     pub jar: &'a dyn Fn(&str) -> bool,
+    /// The target template of the latest earlier step with this recorded URL.
+    pub visited: &'a dyn Fn(&str) -> Option<Vec<Piece>>,
 }
 
 /// A hole in a part of the request.
@@ -62,10 +64,10 @@ pub(super) fn compile(slots: &Slots<'_>, leaves: &[Leaf], body: &[u8], bind: &mu
         if NOT_REPLAYED.contains(&lower.as_str()) {
             continue;
         }
-        let pieces = if lower == "cookie" {
-            cookie_pieces(slots, index, value, &holes)
-        } else {
-            pieces_of(value, Part::Header(index), 0..value.len(), &holes)
+        let pieces = match lower.as_str() {
+            "cookie" => cookie_pieces(slots, index, value, &holes),
+            "referer" | "origin" => page_pieces(slots, value),
+            _ => pieces_of(value, Part::Header(index), 0..value.len(), &holes),
         };
         if lower != "cookie" || !pieces.is_empty() {
             headers.push((name.clone(), pieces));
@@ -81,6 +83,29 @@ pub(super) fn compile(slots: &Slots<'_>, leaves: &[Leaf], body: &[u8], bind: &mu
             BodyTemplate::Pieces(pieces_of(body, Part::Body, 0..body.len(), &holes))
         },
     }
+}
+
+/// `Referer` and `Origin` name pages of this user: what an earlier step's target was filled with, they are filled with.
+fn page_pieces(slots: &Slots<'_>, value: &[u8]) -> Vec<Piece> {
+    let text = String::from_utf8_lossy(value);
+    let moved = |url: &str| {
+        let fits = |(from, _): &&(Origin, Origin)| {
+            url.strip_prefix(&from.to_string()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        slots
+            .moved
+            .iter()
+            .find(fits)
+            .map_or_else(|| url.to_owned(), |(from, to)| url.replacen(&from.to_string(), &to.to_string(), 1))
+    };
+    if let Some(target) = (slots.visited)(&text) {
+        let origin = text.find("://").map_or(0, |i| i + 3);
+        let end = text[origin..].find('/').map_or(text.len(), |i| origin + i);
+        let mut pieces = vec![Piece::Literal(moved(&text[..end]).into_bytes().into())];
+        pieces.extend(target);
+        return pieces;
+    }
+    vec![Piece::Literal(moved(&text).into_bytes().into())]
 }
 
 /// The cookies that no response has set, with their holes.

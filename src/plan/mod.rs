@@ -8,6 +8,8 @@ mod page;
 mod resolve;
 mod script;
 mod template;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 pub use crate::model::DataTable;

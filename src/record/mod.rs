@@ -1,1 +1,200 @@
 //! The live proxy: relays byte for byte, records a tee. Knows neither import, rules nor replay.
+//!
+//! [`start`] with a [`Config`] gives a [`Recording`]; [`Recording::stop`] ends it with a [`RecordSummary`].
+//!
+//! ```text
+//! listener ──► connection ──► client ──► relay ◄──► upstream
+//!              (TLS, tunnels)  (requests)   │ notes, never waiting
+//!                                          tee ──► journal (a thread) ──► capture::Writer
+//! ```
+
+mod authority;
+mod client;
+mod connection;
+mod error;
+mod journal;
+mod link;
+mod listener;
+mod lru;
+mod names;
+mod pages;
+mod relay;
+mod tally;
+mod target;
+mod tee;
+mod tls;
+mod tunnel;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::capture::{Provenance, Summary, Writer};
+
+use journal::{Journal, Written};
+use link::Clock;
+use tally::Tally;
+use tee::Tee;
+use tls::Tls;
+
+pub use authority::{CertificateAuthority, RootDetails};
+pub use error::{AuthorityError, RecordError};
+pub use tally::{HostCount, Notice, Remarks};
+pub use tls::UpstreamTrust;
+
+/// Notices that wait for an operator who does not look.
+const WAITING_NOTICES: usize = 256;
+
+/// What to record, where from and where to.
+#[derive(Debug)]
+pub struct Config {
+    /// Address of the proxy; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The capture; an existing file is replaced.
+    pub output: PathBuf,
+    /// Root of the certificates that clients see.
+    pub authority: CertificateAuthority,
+    /// Whose certificates are believed of servers.
+    pub trust: UpstreamTrust,
+}
+
+/// What was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordSummary {
+    /// What the capture holds.
+    pub file: Summary,
+    /// Incomplete exchanges by reason.
+    pub incomplete: BTreeMap<String, u64>,
+    /// Exchanges that were seen and are not in the capture at all.
+    pub lost: u64,
+    /// The first thing that went wrong with the file.
+    pub trouble: Option<String>,
+    /// What is no exchange.
+    pub remarks: Remarks,
+}
+
+/// A running recording. Dropped without [`Recording::stop`], it ends at once and the capture is closed in the background.
+#[derive(Debug)]
+pub struct Recording {
+    address: SocketAddr,
+    output: PathBuf,
+    stop: watch::Sender<bool>,
+    listening: JoinSet<()>,
+    writing: thread::JoinHandle<Written>,
+    tee: Tee,
+    tally: Arc<Tally>,
+    notices: mpsc::Receiver<Notice>,
+}
+
+/// What all connections share.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    clock: Clock,
+    tls: Tls,
+    tee: Tee,
+    tally: Arc<Tally>,
+    clients: AtomicU64,
+    upstreams: AtomicU64,
+}
+
+/// Starts to listen and to record. Needs a tokio runtime with I/O and time.
+///
+/// # Errors
+/// When the address is taken, the capture cannot be created, or a certificate cannot be used.
+pub async fn start(config: Config) -> Result<Recording, RecordError> {
+    let Config { listen, output, authority, trust } = config;
+    let unusable = |source| RecordError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let tls = Tls::new(authority, &trust).map_err(RecordError::Trust)?;
+    let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = Clock::start();
+    let provenance = Provenance {
+        anchor_unix_ns: u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX),
+        source: format!("proxy {address}"),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let writer =
+        Writer::create(&output, &provenance).map_err(|source| RecordError::Create { path: output.clone(), source })?;
+    let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
+    let tally = Arc::new(Tally::new(notice_sender));
+    let (tee, notes, waiting) = Tee::new();
+    let journal = Journal::new(writer, tally.clone());
+    let writing = thread::Builder::new()
+        .name("overdub-writer".into())
+        .spawn(move || journal.run(&notes, &waiting))
+        .map_err(RecordError::Thread)?;
+    let proxy = Proxy {
+        address,
+        clock,
+        tls,
+        tee: tee.clone(),
+        tally: tally.clone(),
+        clients: AtomicU64::new(0),
+        upstreams: AtomicU64::new(0),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let mut listening = JoinSet::new();
+    listening.spawn(listener::run(listener, Arc::new(proxy), listener::Stop::new(stopped)));
+    Ok(Recording { address, output, stop, listening, writing, tee, tally, notices })
+}
+
+impl Recording {
+    /// Where the proxy listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next thing the operator should know. Never ends when there is none. Cancellation-safe.
+    pub async fn notice(&mut self) -> Notice {
+        match self.notices.recv().await {
+            Some(notice) => notice,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the recording: no new connections, about a second for exchanges under way, then the capture is closed.
+    ///
+    /// # Errors
+    /// When the capture cannot be closed; what was flushed before is readable.
+    pub async fn stop(mut self) -> Result<RecordSummary, RecordError> {
+        let _ = self.stop.send(true);
+        while self.listening.join_next().await.is_some() {}
+        self.tee.stop();
+        let writing = self.writing;
+        let written = tokio::task::spawn_blocking(move || writing.join()).await;
+        let Ok(Ok(Written { summary, closed, incomplete, lost, trouble })) = written else {
+            return Err(RecordError::Writer);
+        };
+        let remarks = self.tally.remarks();
+        let summary = RecordSummary { file: summary, incomplete, lost, trouble, remarks };
+        match closed {
+            Ok(()) => Ok(summary),
+            Err(source) => Err(RecordError::Finish { path: self.output, summary: Box::new(summary), source }),
+        }
+    }
+}
+
+impl Proxy {
+    /// Whether a connection to this address would come back here.
+    fn is_itself(&self, address: SocketAddr) -> bool {
+        upstream::same_listener(self.address, address)
+    }
+
+    fn next_client(&self) -> u64 {
+        self.clients.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn next_upstream(&self) -> u64 {
+        self.upstreams.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

@@ -63,7 +63,8 @@ pub struct Leaf {
     pub inside: Vec<Leaf>,
 }
 
-/// Headers that carry nothing a server varies its answer on per user, or that the engine writes itself.
+/// Headers that carry nothing a server varies its answer on per user, that follow from other values (`Referer` is the
+/// target of an earlier request, `Origin` of this one), or that the engine writes itself.
 const SKIPPED_HEADERS: &[&str] = &[
     "host",
     "connection",
@@ -82,6 +83,8 @@ const SKIPPED_HEADERS: &[&str] = &[
     "transfer-encoding",
     "date",
     "keep-alive",
+    "origin",
+    "referer",
     "proxy-connection",
     "upgrade",
     "expect",
@@ -96,7 +99,8 @@ pub fn leaves(request: &Request, body: &[u8]) -> Vec<Leaf> {
     }
     for (index, (name, value)) in request.headers.0.iter().enumerate() {
         let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
-        if !SKIPPED_HEADERS.contains(&lower.as_str()) && !lower.starts_with("sec-") {
+        let skipped = lower.starts_with("sec-") || lower.starts_with(':') || SKIPPED_HEADERS.contains(&lower.as_str());
+        if !skipped {
             if let Some(view) = View::raw(value) {
                 header_leaves(index, &lower, &view, &mut found);
             }
@@ -333,7 +337,7 @@ mod tests {
                 ("X-CSRFToken", "t"),
                 ("Accept", "*/*"),
                 ("Content-Type", "application/x-www-form-urlencoded"),
-                ("Referer", "https://h/shop?i=3"),
+                ("X-Page", "https://h/shop?i=3"),
             ],
         );
         let found = flat(&leaves(&request, body.as_bytes()));
@@ -343,7 +347,7 @@ mod tests {
             ("cookie.js", "tok/"),
             ("header.authorization.token", "abc"),
             ("header.x-csrftoken", "t"),
-            ("header.referer.url.query.i", "3"),
+            ("header.x-page.url.query.i", "3"),
             ("form.title", "a b"),
             ("form.image-{}-title#name", "image-12-title"),
             ("form.doc.json.$.k[0].t.url.query.id", "9"),

@@ -1,0 +1,194 @@
+//! What the demo found, told to a tester. Decides whether both proofs hold; does no work of its own.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::demo::SiteState;
+use crate::measure::{Quantiles, Summary};
+
+use super::directory::Directory;
+
+/// Everything the demo learned.
+#[derive(Clone, Debug)]
+pub(super) struct Findings {
+    /// Recorded people.
+    pub(super) visitors: usize,
+    /// Recorded exchanges.
+    pub(super) exchanges: u64,
+    /// Length of the capture in bytes.
+    pub(super) capture_bytes: u64,
+    /// Rules found.
+    pub(super) rules: usize,
+    /// What the site's own state says after the replay with the rules.
+    pub(super) with_rules: SiteState,
+    /// Numbers of that replay.
+    pub(super) replayed: Summary,
+    /// What the site's own state says after the replay without any rule.
+    pub(super) without_rules: SiteState,
+    /// Virtual users: as many orders by as many accounts are due.
+    pub(super) users: u64,
+    /// Service times of the recording.
+    pub(super) recorded: Option<Quantiles>,
+    /// Outcome of the comparison in one line.
+    pub(super) verdict: String,
+}
+
+impl Findings {
+    /// Whether the replay with the rules did everything it had to do at the site.
+    pub(super) fn rules_work(&self) -> bool {
+        let site = &self.with_rules;
+        let each_once = |counts: &std::collections::BTreeMap<String, u64>| {
+            counts.len() as u64 == self.users && counts.values().all(|count| *count == 1)
+        };
+        site.orders == self.users && each_once(&site.orders_by_account) && site.order_numbers.len() as u64 == self.users
+    }
+
+    /// Whether the replay without rules achieved nothing, as it must.
+    pub(super) fn rules_are_needed(&self) -> bool {
+        self.without_rules.orders == 0
+    }
+
+    /// Both proofs.
+    pub(super) fn holds(&self) -> bool {
+        self.rules_work() && self.rules_are_needed()
+    }
+
+    /// What is wrong, in one sentence.
+    pub(super) fn complaint(&self) -> String {
+        let (users, site) = (self.users, &self.with_rules);
+        if self.rules_work() {
+            let orders = self.without_rules.orders;
+            return format!("the replay without rules made {orders} orders where it should have made none");
+        }
+        let (orders, accounts) = (site.orders, site.orders_by_account.len());
+        format!("the replay made {orders} orders by {accounts} accounts where {users} by {users} were due")
+    }
+
+    /// Writes the summary.
+    pub(super) fn tell(&self, directory: &Directory, out: &mut impl Write) -> io::Result<()> {
+        let mut lines = self.what_happened();
+        lines.push(String::new());
+        lines.extend(self.how_long());
+        write_box(&lines, out)?;
+        writeln!(out)?;
+        for (path, what) in [
+            (directory.report(), "the report: open it in a browser"),
+            (directory.capture(), "what was recorded"),
+            (directory.rules(), "what was found to be dynamic: read it, edit it"),
+            (directory.users(), "who was played"),
+            (directory.run(), "all numbers of the replay"),
+            (directory.naive_run(), "the same without rules"),
+        ] {
+            writeln!(out, "  {}  {what}", pad(&path.display().to_string(), self.widest(directory)))?;
+        }
+        writeln!(out, "\nTry next:")?;
+        let capture = word(&directory.capture());
+        writeln!(out, "  overdub inspect {capture}")?;
+        writeln!(out, "  overdub verify {capture}")?;
+        writeln!(out, "  overdub record -o mine.dub --browser https://your.test.site")
+    }
+
+    fn widest(&self, directory: &Directory) -> usize {
+        directory.results().iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0)
+    }
+
+    fn what_happened(&self) -> Vec<String> {
+        let site = &self.with_rules;
+        let refused: u64 = self.without_rules.refused.values().sum();
+        vec![
+            row(
+                "recorded",
+                format!("{} visitors, {} exchanges, {} KiB", self.visitors, self.exchanges, kib(self.capture_bytes)),
+            ),
+            row(
+                "correlated",
+                format!("{} rules by themselves, {} unexplained values", self.rules, self.replayed.unexplained),
+            ),
+            row(
+                "replayed",
+                format!(
+                    "{} users, {} exchanges, {} as recorded",
+                    self.users, self.replayed.exchanges.sent, self.replayed.exchanges.ok
+                ),
+            ),
+            row(
+                "the site says",
+                format!(
+                    "{} orders by {} accounts: {}",
+                    site.orders,
+                    site.orders_by_account.len(),
+                    yes(self.rules_work())
+                ),
+            ),
+            row(
+                "",
+                format!(
+                    "{} attachments, {} found again, {} notes right, {} log-outs",
+                    site.uploads_by_account.values().sum::<u64>(),
+                    site.found_by_account.values().sum::<u64>(),
+                    site.orders_with_own_note,
+                    site.accounts_logged_out.len()
+                ),
+            ),
+            row(
+                "without rules",
+                format!(
+                    "{} orders, {refused} requests refused: {}",
+                    self.without_rules.orders,
+                    yes(self.rules_are_needed())
+                ),
+            ),
+        ]
+    }
+
+    fn how_long(&self) -> Vec<String> {
+        let quantiles = |q: Option<Quantiles>| {
+            q.map_or("none".to_owned(), |q| {
+                format!("p50 {}  p90 {}  p99 {}  max {} ms", ms(q.p50), ms(q.p90), ms(q.p99), ms(q.max))
+            })
+        };
+        vec![
+            row("recorded times", quantiles(self.recorded)),
+            row("response times", quantiles(self.replayed.response_us)),
+            row("own lateness", quantiles(self.replayed.lateness_us)),
+            row("verdict", self.verdict.clone()),
+        ]
+    }
+}
+
+fn row(name: &str, text: String) -> String {
+    format!("{}  {text}", pad(name, 14))
+}
+
+fn yes(holds: bool) -> &'static str {
+    if holds { "as it should be" } else { "NOT AS IT SHOULD BE" }
+}
+
+fn ms(micros: u64) -> String {
+    format!("{}.{}", micros / 1_000, micros % 1_000 / 100)
+}
+
+fn kib(bytes: u64) -> u64 {
+    bytes.div_ceil(1_024)
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.chars().count())))
+}
+
+/// A path as a word of a command line.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn write_box(lines: &[String], out: &mut impl Write) -> io::Result<()> {
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let rule = "─".repeat(width + 2);
+    writeln!(out, "┌{rule}┐")?;
+    for line in lines {
+        writeln!(out, "│ {} │", pad(line, width))?;
+    }
+    writeln!(out, "└{rule}┘")
+}

@@ -1,0 +1,375 @@
+//! One client's HTTP conversation: request after request, each to its server, until either side has enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::select;
+use tokio::time::{sleep, timeout};
+
+use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Scheme, Timing, Transport};
+use crate::wire::http1::{Event, Framing, Http1Error, Limits, Reader, RequestHead, keeps_alive};
+
+use super::Proxy;
+use super::connection::Visitor;
+use super::link::Link;
+use super::listener::Stop;
+use super::pages::Page;
+use super::relay::{Outcome, Outgoing, Progress, relay};
+use super::target::{Route, RouteError, Routed, route};
+use super::tee::{Ending, Side, Tape};
+use super::tunnel;
+use super::upstream::{ConnectError, Pool, Upstream};
+
+/// How long a client may be silent between requests.
+const IDLE_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long a head may take once it has begun.
+const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// How long the rest of a client's bytes is awaited after our last word, so that it can be read.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// One client connection that speaks HTTP.
+pub(super) struct Client {
+    /// Shared by all connections.
+    pub(super) proxy: Arc<Proxy>,
+    /// Who.
+    pub(super) visitor: Visitor,
+    /// The client's bytes.
+    pub(super) link: Link,
+    /// Makes messages of them.
+    requests: Reader,
+    /// Where the requests go.
+    route: Route,
+    /// Server name the client asked for in its TLS handshake.
+    sni: Option<String>,
+    /// Its servers.
+    pool: Pool,
+    /// Why the connection to the server that was tried before the first request failed.
+    blocked: Option<ConnectError>,
+    /// Turns true when the recording ends.
+    stop: Stop,
+}
+
+/// Why a conversation ended.
+pub(super) enum Farewell {
+    /// No more HTTP here; nothing is left to do.
+    Over,
+    /// The client asked for a tunnel to `host:port`.
+    Connect(Box<Client>, RequestHead),
+}
+
+enum Heard {
+    Request(Box<Asked>),
+    Malformed(Http1Error),
+    /// The client closed, between requests or inside a head.
+    Closed,
+    /// We have waited long enough, or the recording ends.
+    Over,
+    /// The stream broke, a TLS alert for one.
+    Broken(std::io::Error),
+}
+
+/// A request head with how its body is framed and when its first byte came.
+struct Asked {
+    head: RequestHead,
+    framing: Framing,
+    started: Nanos,
+}
+
+impl Client {
+    /// At its first request.
+    pub(super) fn new(proxy: Arc<Proxy>, visitor: Visitor, link: Link, route: Route, stop: Stop) -> Self {
+        let requests = Reader::requests(Limits::default());
+        Self { proxy, visitor, link, requests, route, sni: None, pool: Pool::default(), blocked: None, stop }
+    }
+
+    /// Inside TLS that we ended: with the name asked for, and the connection that told us the server's names or why not.
+    pub(super) fn secured(mut self, sni: Option<String>, tried: Option<Result<Upstream, ConnectError>>) -> Self {
+        self.sni = sni;
+        match tried {
+            Some(Ok(upstream)) => self.pool.put(upstream),
+            Some(Err(error)) => self.blocked = Some(error),
+            None => {}
+        }
+        self
+    }
+
+    /// Passes requests on until the conversation is over.
+    pub(super) async fn converse(mut self) -> Farewell {
+        let mut spoken = false;
+        loop {
+            let asked = match self.hear().await {
+                Heard::Request(asked) => *asked,
+                Heard::Malformed(error) => {
+                    self.proxy.tally.malformed();
+                    self.refuse("GET", &Page::bad_request(&error.to_string())).await;
+                    return Farewell::Over;
+                }
+                Heard::Over => return Farewell::Over,
+                Heard::Closed => {
+                    if let (false, Some(host)) = (spoken, self.intercepted_host()) {
+                        self.proxy.tally.silent(host);
+                    }
+                    return Farewell::Over;
+                }
+                Heard::Broken(error) => {
+                    if let (false, Some(host)) = (spoken, self.intercepted_host()) {
+                        self.proxy.tally.rejected(host, error.to_string());
+                    }
+                    return Farewell::Over;
+                }
+            };
+            if let (false, Some(host)) = (spoken, self.intercepted_host()) {
+                self.proxy.tally.spoken(host);
+            }
+            spoken = true;
+            if matches!(self.route, Route::Absolute) && asked.head.method == "CONNECT" {
+                return Farewell::Connect(Box::new(self), asked.head);
+            }
+            if !self.exchange(asked).await {
+                return Farewell::Over;
+            }
+        }
+    }
+
+    /// Waits for the next request head; meanwhile watches the idle servers.
+    async fn hear(&mut self) -> Heard {
+        loop {
+            let started = self.link.intake.first;
+            let step = match self.requests.read(&self.link.intake.bytes) {
+                Ok(step) => step,
+                Err(error) => return Heard::Malformed(error),
+            };
+            self.link.intake.used(step.consumed);
+            match step.event {
+                Some(Event::Request(head, framing)) => {
+                    return Heard::Request(Box::new(Asked { head, framing, started }));
+                }
+                _ if step.consumed > 0 => continue,
+                _ => {}
+            }
+            let begun = !self.link.intake.bytes.is_empty();
+            let limit = if begun { HEAD_LIMIT } else { IDLE_LIMIT };
+            select! {
+                biased;
+                more = self.link.intake.more() => match more {
+                    Ok(0) => return Heard::Closed,
+                    Ok(_) => {}
+                    Err(error) => return Heard::Broken(error),
+                },
+                () = self.pool.watch() => {}
+                () = self.stop.requested(), if !begun => return Heard::Over,
+                () = sleep(limit) => return Heard::Over,
+            }
+        }
+    }
+
+    /// One request and its response. True when another may follow.
+    async fn exchange(&mut self, asked: Asked) -> bool {
+        let Asked { head, framing, started } = asked;
+        let Routed { origin, target, headers, raw } = match route(&head, &self.route) {
+            Ok(routed) => routed,
+            Err(error) => {
+                self.proxy.tally.malformed();
+                let page = match error {
+                    RouteError::NotProxied => Page::not_a_site(),
+                    RouteError::Target => Page::bad_request("its target is no http or https URL"),
+                };
+                self.refuse(&head.method, &page).await;
+                return false;
+            }
+        };
+        let mut outgoing = Outgoing {
+            keeps_alive: keeps_alive(head.version, &head.headers),
+            method: head.method.clone(),
+            head: raw,
+            has_body: !matches!(framing, Framing::None | Framing::Length(0)),
+            body_to_come: true,
+        };
+        let request = Request {
+            origin: origin.clone(),
+            method: head.method,
+            target,
+            version: head.version,
+            headers,
+            body: Body::default(),
+            trailers: Headers::default(),
+        };
+        let tape = self.tape(request, started);
+        match self.try_servers(&origin, &mut outgoing, &tape).await {
+            Ok((outcome, upstream, told)) => self.conclude(outcome, upstream, &outgoing, tape, told).await,
+            Err(error) => {
+                self.proxy.tally.unreachable(&origin.to_string(), error.chain());
+                self.refuse_taped(&outgoing.method, &Page::unreachable(&origin, &error), &tape).await;
+                tape.finish(Some(Incomplete::Connect(error.chain())));
+                false
+            }
+        }
+    }
+
+    /// Relays over an idle connection or a new one; once more when an idle one turns out to be dead.
+    async fn try_servers(
+        &mut self,
+        origin: &Origin,
+        outgoing: &mut Outgoing,
+        tape: &Tape,
+    ) -> Result<(Outcome, Upstream, bool), ConnectError> {
+        loop {
+            let mut upstream = self.server(origin).await?;
+            tape.carry(|timing, transport| {
+                transport.upstream_connection = Some(upstream.number);
+                transport.tls.clone_from(&upstream.tls);
+                transport.alpn.clone_from(&upstream.alpn);
+                let phases = upstream.phases.take();
+                timing.connect = phases.map(|phases| phases.connect);
+                timing.tls = phases.and_then(|phases| phases.tls);
+            });
+            let progress = Progress::default();
+            let outcome = relay(&mut self.link, &mut self.requests, &mut upstream, outgoing, tape, &progress).await;
+            let died = matches!(outcome, Outcome::ServerFailed { heard: false, .. });
+            if died && upstream.waited && !outgoing.has_body && is_idempotent(&outgoing.method) {
+                continue;
+            }
+            return Ok((outcome, upstream, progress.told()));
+        }
+    }
+
+    async fn server(&mut self, origin: &Origin) -> Result<Upstream, ConnectError> {
+        if let Some(error) = self.blocked.take() {
+            return Err(error);
+        }
+        match self.pool.take(origin).await {
+            Some(upstream) => Ok(upstream),
+            None => Upstream::open(&self.proxy, origin, self.sni.as_deref()).await,
+        }
+    }
+
+    /// Ends the exchange on tape and towards the client. True when another may follow.
+    async fn conclude(
+        &mut self,
+        outcome: Outcome,
+        mut upstream: Upstream,
+        outgoing: &Outgoing,
+        tape: Tape,
+        told: bool,
+    ) -> bool {
+        match outcome {
+            Outcome::Answered { keeps_alive } => {
+                tape.finish(None);
+                if keeps_alive {
+                    self.pool.put(upstream);
+                } else {
+                    self.close().await;
+                }
+                keeps_alive
+            }
+            Outcome::Refused => {
+                tape.finish(Some(Incomplete::Upstream("answered before the whole request was sent".into())));
+                self.close().await;
+                false
+            }
+            Outcome::Upgraded(protocol) => {
+                tape.finish(Some(Incomplete::Upgraded(protocol)));
+                tunnel::copy(&mut self.link, &mut upstream.link, &mut self.stop).await;
+                false
+            }
+            Outcome::ClientGone(reason) => {
+                tape.finish(Some(Incomplete::Client(reason)));
+                false
+            }
+            Outcome::ClientMalformed(error) => {
+                if !told {
+                    self.refuse(&outgoing.method, &Page::bad_request(&error.to_string())).await;
+                }
+                tape.finish(Some(Incomplete::Client(error.to_string())));
+                false
+            }
+            Outcome::ServerFailed { reason, heard } => {
+                // An idle connection that died under a request that must not be sent twice: the client sees a closed
+                // connection, as it would without us, and knows what to do.
+                if !told && (heard || !upstream.waited) {
+                    self.refuse_taped(&outgoing.method, &Page::broken(&upstream.origin, &reason), &tape).await;
+                }
+                tape.finish(Some(Incomplete::Upstream(reason)));
+                false
+            }
+        }
+    }
+}
+
+/// What we say ourselves.
+impl Client {
+    /// The host whose certificate we showed, on an intercepted connection.
+    fn intercepted_host(&self) -> Option<&str> {
+        match &self.route {
+            Route::Fixed(origin) if origin.scheme == Scheme::Https => Some(&origin.host),
+            _ => None,
+        }
+    }
+
+    fn tape(&self, request: Request, started: Nanos) -> Tape {
+        let transport = Transport {
+            client: self.visitor.peer,
+            client_connection: self.visitor.number,
+            upstream_connection: None,
+            stream: None,
+            tls: None,
+            alpn: None,
+            sni: self.sni.clone(),
+        };
+        let timing = Timing { started, ..Timing::default() };
+        self.proxy.tee.begin(self.proxy.clock, request, Ending { timing, transport, incomplete: None })
+    }
+
+    /// Answers with a page of ours and closes.
+    pub(super) async fn refuse(&mut self, method: &str, page: &Page) {
+        self.say(method, page).await;
+        self.close().await;
+    }
+
+    /// The same, and keeps what comes of the request.
+    async fn refuse_taped(&mut self, method: &str, page: &Page, tape: &Tape) {
+        self.say(method, page).await;
+        let _ = timeout(LINGER, self.hear_out(tape)).await;
+        self.close().await;
+    }
+
+    async fn say(&mut self, method: &str, page: &Page) {
+        let bytes = page.bytes(method);
+        if self.link.outlet.write_all(&bytes).await.is_ok() {
+            let _ = self.link.outlet.flush().await;
+        }
+    }
+
+    /// Reads the rest of a request that goes nowhere.
+    async fn hear_out(&mut self, tape: &Tape) {
+        loop {
+            let Ok(step) = self.requests.read(&self.link.intake.bytes) else { return };
+            match step.event {
+                Some(Event::Body(range)) => tape.body(Side::Request, &self.link.intake.bytes[range]),
+                Some(Event::End(trailers)) => return tape.request_done(trailers, self.link.intake.last),
+                Some(Event::Request(..) | Event::Response(..)) => return,
+                None if step.consumed == 0 && !matches!(self.link.intake.more().await, Ok(1..)) => return,
+                None => {}
+            }
+            self.link.intake.used(step.consumed);
+        }
+    }
+
+    /// Closes our direction and waits a little for the client's, so that it can read our last words.
+    async fn close(&mut self) {
+        if self.link.outlet.shutdown().await.is_ok() {
+            let drain = async {
+                while matches!(self.link.intake.more().await, Ok(1..)) {
+                    self.link.intake.bytes.clear();
+                }
+            };
+            let _ = timeout(LINGER, drain).await;
+        }
+    }
+}
+
+/// May be sent twice (RFC 9110 §9.2.2).
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}

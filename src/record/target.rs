@@ -1,0 +1,152 @@
+//! Where a request goes, and the head as the server must see it.
+
+use crate::model::{Headers, Origin};
+use crate::wire::http1::RequestHead;
+
+/// How the requests of a connection say where they go.
+#[derive(Clone, Debug)]
+pub(super) enum Route {
+    /// Each by its absolute target: a client that knows it talks to a proxy.
+    Absolute,
+    /// All to one server: inside a tunnel that the client asked for.
+    Fixed(Origin),
+}
+
+/// A request with its destination.
+#[derive(Debug)]
+pub(super) struct Routed {
+    /// Where it goes.
+    pub(super) origin: Origin,
+    /// Target in origin form.
+    pub(super) target: Vec<u8>,
+    /// Fields that the server gets.
+    pub(super) headers: Headers,
+    /// Head as it goes out.
+    pub(super) raw: Vec<u8>,
+}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteError {
+    /// No absolute target: somebody took the proxy for a web site.
+    NotProxied,
+    /// An absolute target that is no http or https URL.
+    Target,
+}
+
+/// Fields that are for the proxy alone.
+const HOP_FIELDS: [&[u8]; 2] = [b"proxy-connection", b"proxy-authorization"];
+
+/// Finds the destination of a request.
+pub(super) fn route(head: &RequestHead, route: &Route) -> Result<Routed, RouteError> {
+    match route {
+        Route::Fixed(origin) => Ok(Routed {
+            origin: origin.clone(),
+            target: head.target.clone(),
+            headers: head.headers.clone(),
+            raw: head.raw.clone(),
+        }),
+        Route::Absolute => {
+            let text = std::str::from_utf8(&head.target).map_err(|_| RouteError::Target)?;
+            if text.starts_with('/') || text == "*" {
+                return Err(RouteError::NotProxied);
+            }
+            let origin: Origin = text.parse().map_err(|_| RouteError::Target)?;
+            let target = origin_form(text, &head.method);
+            let raw = rewrite(head, &target);
+            let mut headers = head.headers.clone();
+            headers.0.retain(|(name, _)| !is_hop_field(name));
+            Ok(Routed { origin, target, headers, raw })
+        }
+    }
+}
+
+/// Path and query of an absolute URL (RFC 9112 §3.2).
+fn origin_form(url: &str, method: &str) -> Vec<u8> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split('#').next().unwrap_or(rest);
+    match rest.find(['/', '?']) {
+        Some(at) if rest.as_bytes()[at] == b'/' => rest.as_bytes()[at..].to_vec(),
+        Some(at) => [b"/", &rest.as_bytes()[at..]].concat(),
+        None if method == "OPTIONS" => b"*".to_vec(),
+        None => b"/".to_vec(),
+    }
+}
+
+/// The head with another target and without the fields that are for the proxy; all other bytes as they came.
+fn rewrite(head: &RequestHead, target: &[u8]) -> Vec<u8> {
+    let start = head.raw.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
+    let mut out = Vec::with_capacity(head.raw.len());
+    for (number, line) in head.raw[start..].split_inclusive(|&b| b == b'\n').enumerate() {
+        if number == 0 {
+            let version = line.iter().rposition(|&b| b == b' ').unwrap_or(0);
+            out.extend_from_slice(head.method.as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(target);
+            out.extend_from_slice(&line[version..]);
+        } else {
+            let name = line.split(|&b| b == b':').next().unwrap_or_default();
+            if !is_hop_field(name) {
+                out.extend_from_slice(line);
+            }
+        }
+    }
+    out
+}
+
+fn is_hop_field(name: &[u8]) -> bool {
+    HOP_FIELDS.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http1::{Event, Limits, Reader};
+
+    fn head(raw: &str) -> RequestHead {
+        match Reader::requests(Limits::default()).read(raw.as_bytes()).unwrap().event {
+            Some(Event::Request(head, _)) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn absolute_targets_become_origin_form_and_the_rest_stays() {
+        for (line, origin, rewritten) in [
+            ("GET http://Shop.test/a?b=http://x HTTP/1.1", "http://shop.test", "GET /a?b=http://x HTTP/1.1"),
+            ("GET http://shop.test HTTP/1.0", "http://shop.test", "GET / HTTP/1.0"),
+            ("GET http://shop.test?q HTTP/1.1", "http://shop.test", "GET /?q HTTP/1.1"),
+            ("OPTIONS http://shop.test:81 HTTP/1.1", "http://shop.test:81", "OPTIONS * HTTP/1.1"),
+            ("POST https://u:p@shop.test/x HTTP/1.1", "https://shop.test", "POST /x HTTP/1.1"),
+        ] {
+            let rest = "hOsT: shop.test\r\nX-A:1\r\nProxy-Connection: keep-alive\r\nx-a:  2 \r\nPROXY-authorization: Basic x\r\n\r\n";
+            let routed = route(&head(&format!("{line}\r\n{rest}")), &Route::Absolute).unwrap();
+            assert_eq!(routed.origin.to_string(), origin);
+            let expected = format!("{rewritten}\r\nhOsT: shop.test\r\nX-A:1\r\nx-a:  2 \r\n\r\n");
+            assert_eq!(String::from_utf8(routed.raw).unwrap(), expected);
+            assert_eq!(routed.headers.0.len(), 3);
+        }
+    }
+
+    #[test]
+    fn inside_a_tunnel_nothing_is_touched() {
+        let raw = "GET http://other.test/ HTTP/1.1\r\nProxy-Connection: x\r\n\r\n";
+        let origin: Origin = "https://shop.test".parse().unwrap();
+        let routed = route(&head(raw), &Route::Fixed(origin.clone())).unwrap();
+        assert_eq!((routed.origin, routed.raw), (origin, raw.as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn what_is_no_proxy_request_is_told_apart() {
+        for (target, error) in [
+            ("/", RouteError::NotProxied),
+            ("*", RouteError::NotProxied),
+            ("ftp://x/", RouteError::Target),
+            ("shop.test", RouteError::Target),
+            ("http:///x", RouteError::Target),
+        ] {
+            let found = route(&head(&format!("GET {target} HTTP/1.1\r\n\r\n")), &Route::Absolute);
+            assert_eq!(found.err(), Some(error), "{target}");
+        }
+    }
+}

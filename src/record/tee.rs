@@ -1,0 +1,342 @@
+//! The tee: what the relay sees goes to the writer thread as notes. Never waits: over its budget the recording of the
+//! exchange stops, the traffic does not.
+//!
+//! Main types: [`Tee`] (one a recording), [`Tape`] (one an exchange).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::{Headers, Incomplete, Nanos, Request, Response, Timing, Transport};
+use crate::wire::http1::ResponseHead;
+
+use super::link::Clock;
+
+/// Most bytes of bodies that wait for the disk.
+const BODY_BUDGET: usize = 64 * 1024 * 1024;
+/// Most bytes of everything that waits for the disk.
+const WHOLE_BUDGET: usize = 96 * 1024 * 1024;
+/// What a note costs beside its bytes.
+const NOTE_BYTES: usize = 256;
+
+/// Which body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+/// Names an exchange until it has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(u64);
+
+/// What the writer thread is told.
+#[derive(Debug)]
+pub(super) enum Note {
+    Begin(Key, Box<Request>, Box<Ending>),
+    Body(Key, Side, Vec<u8>),
+    RequestTrailers(Key, Headers),
+    Interim(Key, Box<Response>),
+    Response(Key, Box<Response>),
+    ResponseTrailers(Key, Headers),
+    Finish(Key, Box<Ending>),
+    ClientClosed(u64),
+    Stop,
+}
+
+/// What is known of an exchange besides its messages.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    pub(super) timing: Timing,
+    pub(super) transport: Transport,
+    pub(super) incomplete: Option<Incomplete>,
+}
+
+/// The sending end; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Tee {
+    sender: Sender<Note>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits for the writer thread, and what could not.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    bytes: AtomicUsize,
+    keys: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Waiting {
+    /// Tells that a note was dealt with.
+    pub(super) fn done(&self, note_cost: usize) {
+        self.bytes.fetch_sub(note_cost, Ordering::Relaxed);
+    }
+
+    /// How many exchanges are not in the capture at all, because nothing more could wait.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn admit(&self, cost: usize, budget: usize) -> bool {
+        let fits = |bytes: usize| bytes.checked_add(cost).filter(|&sum| sum <= budget);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+}
+
+impl Note {
+    /// What it counts for in the budget.
+    pub(super) fn cost(&self) -> usize {
+        NOTE_BYTES
+            + match self {
+                Self::Begin(_, request, _) => request.target.len() + fields_bytes(&request.headers),
+                Self::Body(_, _, bytes) => bytes.len(),
+                Self::Interim(_, response) | Self::Response(_, response) => fields_bytes(&response.headers),
+                Self::RequestTrailers(_, fields) | Self::ResponseTrailers(_, fields) => fields_bytes(fields),
+                Self::Finish(..) | Self::ClientClosed(_) | Self::Stop => 0,
+            }
+    }
+}
+
+fn fields_bytes(headers: &Headers) -> usize {
+    headers.0.iter().map(|(name, value)| name.len() + value.len() + 48).sum()
+}
+
+impl Tee {
+    /// Both ends, and the account between them.
+    pub(super) fn new() -> (Self, Receiver<Note>, Arc<Waiting>) {
+        let (sender, receiver) = channel();
+        let waiting = Arc::new(Waiting::default());
+        (Self { sender, waiting: waiting.clone() }, receiver, waiting)
+    }
+
+    /// Starts recording an exchange.
+    pub(super) fn begin(&self, clock: Clock, request: Request, ending: Ending) -> Tape {
+        let key = Key(self.waiting.keys.fetch_add(1, Ordering::Relaxed));
+        let recording = self.tell(Note::Begin(key, Box::new(request), Box::new(ending.clone())), WHOLE_BUDGET / 4 * 3);
+        if !recording {
+            self.waiting.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Tape {
+            key,
+            tee: self.clone(),
+            clock,
+            known: Mutex::new(ending),
+            recording: AtomicBool::new(recording),
+            begun: recording,
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells that a client connection is gone.
+    pub(super) fn client_closed(&self, connection: u64) {
+        self.tell(Note::ClientClosed(connection), WHOLE_BUDGET);
+    }
+
+    /// Tells the writer thread to finish the file.
+    pub(super) fn stop(&self) {
+        self.waiting.bytes.fetch_add(NOTE_BYTES, Ordering::Relaxed);
+        let _ = self.sender.send(Note::Stop);
+    }
+
+    fn tell(&self, note: Note, budget: usize) -> bool {
+        let cost = note.cost();
+        if !self.waiting.admit(cost, budget) {
+            return false;
+        }
+        if self.sender.send(note).is_err() {
+            self.waiting.done(cost);
+            return false;
+        }
+        true
+    }
+}
+
+/// Records one exchange. Dropped before its end, it says that the recording was stopped.
+#[derive(Debug)]
+pub(super) struct Tape {
+    key: Key,
+    tee: Tee,
+    clock: Clock,
+    known: Mutex<Ending>,
+    recording: AtomicBool,
+    begun: bool,
+    cut: AtomicBool,
+}
+
+impl Tape {
+    /// Body bytes, in order.
+    pub(super) fn body(&self, side: Side, bytes: &[u8]) {
+        if self.recording.load(Ordering::Relaxed) && !bytes.is_empty() {
+            self.tell(Note::Body(self.key, side, bytes.to_vec()), BODY_BUDGET);
+        }
+    }
+
+    /// The request is whole.
+    pub(super) fn request_done(&self, trailers: Headers, at: Nanos) {
+        self.mark(|timing| timing.request_done = Some(at));
+        if !trailers.0.is_empty() {
+            self.tell(Note::RequestTrailers(self.key, trailers), WHOLE_BUDGET);
+        }
+    }
+
+    /// An interim response.
+    pub(super) fn interim(&self, head: ResponseHead) {
+        self.tell(Note::Interim(self.key, Box::new(response(head))), WHOLE_BUDGET);
+    }
+
+    /// The final response's head.
+    pub(super) fn response(&self, head: ResponseHead, at: Nanos) {
+        self.mark(|timing| timing.upstream_first = Some(at));
+        self.tell(Note::Response(self.key, Box::new(response(head))), WHOLE_BUDGET);
+    }
+
+    /// The response is whole.
+    pub(super) fn response_done(&self, trailers: Headers, at: Nanos) {
+        self.mark(|timing| timing.upstream_done = Some(at));
+        if !trailers.0.is_empty() {
+            self.tell(Note::ResponseTrailers(self.key, trailers), WHOLE_BUDGET);
+        }
+    }
+
+    /// Request bytes are about to go to the server.
+    pub(super) fn sending(&self) {
+        let now = self.clock.now();
+        self.mark(|timing| timing.upstream_sent = timing.upstream_sent.or(Some(now)));
+    }
+
+    /// Bytes of the final response went to the client.
+    pub(super) fn answering(&self) {
+        let now = self.clock.now();
+        self.mark(|timing| timing.client_first = timing.client_first.or(Some(now)));
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// Notes when something happened.
+    fn mark(&self, set: impl FnOnce(&mut Timing)) {
+        set(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner).timing);
+    }
+
+    /// Notes over what it went.
+    pub(super) fn carry(&self, set: impl FnOnce(&mut Timing, &mut Transport)) {
+        let known = &mut *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        set(&mut known.timing, &mut known.transport);
+    }
+
+    /// The exchange is over; the reason when it is not whole.
+    pub(super) fn finish(mut self, incomplete: Option<Incomplete>) {
+        self.end(incomplete);
+    }
+
+    fn end(&mut self, incomplete: Option<Incomplete>) {
+        if !self.begun {
+            return;
+        }
+        self.begun = false;
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        known.timing.finished = self.clock.now();
+        known.incomplete = incomplete;
+        if self.cut.load(Ordering::Relaxed) && !matches!(known.incomplete, Some(Incomplete::Upgraded(_))) {
+            known.incomplete = Some(Incomplete::NotRecorded("the disk could not keep up".to_owned()));
+        }
+        let note = Note::Finish(self.key, Box::new(known.clone()));
+        // The exchange was admitted, so its end has to be, too: the writer holds it open otherwise.
+        self.tee.waiting.bytes.fetch_add(note.cost(), Ordering::Relaxed);
+        let _ = self.tee.sender.send(note);
+    }
+
+    fn tell(&self, note: Note, budget: usize) {
+        if self.recording.load(Ordering::Relaxed) && !self.tee.tell(note, budget) {
+            self.recording.store(false, Ordering::Relaxed);
+            self.cut.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        self.end(Some(Incomplete::Stopped));
+    }
+}
+
+fn response(head: ResponseHead) -> Response {
+    Response {
+        version: head.version,
+        status: head.status,
+        reason: head.reason,
+        headers: head.headers,
+        body: Default::default(),
+        trailers: Headers::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Body, Origin, Scheme, Version};
+
+    fn request() -> Request {
+        Request {
+            origin: Origin::new(Scheme::Http, "shop.test", 80),
+            method: "GET".into(),
+            target: b"/".to_vec(),
+            version: Version::Http11,
+            headers: Headers::default(),
+            body: Body::default(),
+            trailers: Headers::default(),
+        }
+    }
+
+    fn ending() -> Ending {
+        let transport = Transport {
+            client: "127.0.0.1:1".parse().unwrap(),
+            client_connection: 1,
+            upstream_connection: None,
+            stream: None,
+            tls: None,
+            alpn: None,
+            sni: None,
+        };
+        Ending { timing: Timing::default(), transport, incomplete: None }
+    }
+
+    fn last_reason(receiver: &Receiver<Note>) -> Option<Incomplete> {
+        match receiver.try_iter().last() {
+            Some(Note::Finish(_, ending)) => ending.incomplete,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tape_dropped_before_its_end_says_so() {
+        let (tee, receiver, _) = Tee::new();
+        drop(tee.begin(Clock::start(), request(), ending()));
+        assert_eq!(last_reason(&receiver), Some(Incomplete::Stopped));
+        tee.begin(Clock::start(), request(), ending()).finish(None);
+        assert_eq!(last_reason(&receiver), None);
+    }
+
+    #[test]
+    fn a_writer_that_does_not_keep_up_costs_the_record_not_the_traffic() {
+        let (tee, receiver, waiting) = Tee::new();
+        let tape = tee.begin(Clock::start(), request(), ending());
+        let piece = vec![0; 8 * 1024 * 1024];
+        for _ in 0..20 {
+            tape.body(Side::Response, &piece);
+        }
+        assert!(waiting.bytes.load(Ordering::Relaxed) <= BODY_BUDGET);
+        tape.finish(None);
+        let notes: Vec<Note> = receiver.try_iter().collect();
+        assert!(
+            matches!(notes.last(), Some(Note::Finish(_, e)) if matches!(e.incomplete, Some(Incomplete::NotRecorded(_))))
+        );
+        notes.iter().for_each(|note| waiting.done(note.cost()));
+        assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);
+        tee.begin(Clock::start(), request(), ending()).finish(None);
+        assert_eq!(last_reason(&receiver), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! Connections to servers: opened for one client, kept while it lives, never shared, watched for close.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::model::{Origin, Scheme, Span};
+use crate::wire::http1::{Limits, Reader};
+
+use super::Proxy;
+use super::link::{Io, Link};
+use super::names::Names;
+use super::tls;
+
+/// For name look-up and TCP together, and again for TLS.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// Servers one client connection keeps open (only a client of the plain proxy has more than one).
+const MOST_IDLE: usize = 8;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the address is the proxy's own")]
+    Itself,
+    #[error("the name has no address")]
+    Name(#[source] io::Error),
+    #[error("the connection was refused")]
+    Tcp(#[source] io::Error),
+    #[error("no connection within 15 seconds")]
+    Timeout,
+    #[error("its certificate is not trusted")]
+    Certificate(#[source] io::Error),
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
+}
+
+impl ConnectError {
+    /// With its cause, as one line.
+    pub(super) fn chain(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self} ({cause})"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// A connection to a server.
+pub(super) struct Upstream {
+    /// Which server.
+    pub(super) origin: Origin,
+    /// Its bytes.
+    pub(super) link: Link,
+    /// Makes messages of them.
+    pub(super) reader: Reader,
+    /// Its number in the capture.
+    pub(super) number: u64,
+    /// TLS version.
+    pub(super) tls: Option<String>,
+    /// Protocol agreed.
+    pub(super) alpn: Option<String>,
+    /// How long it took to open, until its first exchange takes note of it.
+    pub(super) phases: Option<Phases>,
+    /// Whether it may have died unnoticed: it waited since it was opened or since its last exchange.
+    pub(super) waited: bool,
+}
+
+/// How long opening took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phases {
+    /// Name look-up and TCP.
+    pub(super) connect: Span,
+    /// TLS.
+    pub(super) tls: Option<Span>,
+}
+
+/// A TCP connection to a server, and how long it took.
+pub(super) async fn dial(proxy: &Proxy, host: &str, port: u16) -> Result<(TcpStream, Span), ConnectError> {
+    let start = proxy.clock.now();
+    let tcp = timeout(CONNECT_LIMIT, dial_any(proxy, host, port)).await.map_err(|_| ConnectError::Timeout)??;
+    let _ = tcp.set_nodelay(true);
+    Ok((tcp, Span { start, end: proxy.clock.now() }))
+}
+
+async fn dial_any(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let mut last = None;
+    for address in lookup_host((host, port)).await.map_err(ConnectError::Name)? {
+        if proxy.is_itself(address) {
+            return Err(ConnectError::Itself);
+        }
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = Some(ConnectError::Tcp(error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::Name(io::ErrorKind::NotFound.into())))
+}
+
+impl Upstream {
+    /// Opens a connection for HTTP. `sni` is the server name to ask for when it is not the origin's host.
+    pub(super) async fn open(proxy: &Proxy, origin: &Origin, sni: Option<&str>) -> Result<Self, ConnectError> {
+        let (tcp, connect) = dial(proxy, origin.dial_host(), origin.port).await?;
+        let mut upstream = match origin.scheme {
+            Scheme::Http => Self::over(proxy, origin, Box::new(tcp), Phases { connect, tls: None }),
+            Scheme::Https => Self::secure(proxy, origin, sni, tcp, connect).await?,
+        };
+        upstream.waited = false;
+        Ok(upstream)
+    }
+
+    async fn secure(
+        proxy: &Proxy,
+        origin: &Origin,
+        sni: Option<&str>,
+        tcp: TcpStream,
+        connect: Span,
+    ) -> Result<Self, ConnectError> {
+        let start = proxy.clock.now();
+        let asked = sni.unwrap_or(origin.dial_host());
+        let name = tls::server_name(asked).map_err(ConnectError::Tls)?;
+        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector().connect(name, tcp));
+        let stream = handshake.await.map_err(|_| ConnectError::Timeout)?.map_err(tls_error)?;
+        let span = Span { start, end: proxy.clock.now() };
+        let session = stream.get_ref().1;
+        let version = session.protocol_version().and_then(|version| version.as_str()).map(str::to_owned);
+        let alpn = session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
+        if let Some(names) = session.peer_certificates().and_then(|chain| Names::of_certificate(chain.first()?)) {
+            proxy.tls.learn(origin, asked, names);
+        }
+        let opened = Self::over(proxy, origin, Box::new(stream), Phases { connect, tls: Some(span) });
+        Ok(Self { tls: version, alpn, ..opened })
+    }
+
+    fn over(proxy: &Proxy, origin: &Origin, io: Io, phases: Phases) -> Self {
+        Self {
+            origin: origin.clone(),
+            link: Link::new(io, proxy.clock),
+            reader: Reader::responses(Limits::default()),
+            number: proxy.next_upstream(),
+            tls: None,
+            alpn: None,
+            phases: Some(phases),
+            waited: true,
+        }
+    }
+}
+
+fn tls_error(error: io::Error) -> ConnectError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => ConnectError::Certificate(error),
+        _ => ConnectError::Tls(error),
+    }
+}
+
+/// The idle connections of one client connection.
+#[derive(Default)]
+pub(super) struct Pool {
+    idle: Vec<Upstream>,
+}
+
+impl Pool {
+    /// A connection to this server that is still silent and open.
+    pub(super) async fn take(&mut self, origin: &Origin) -> Option<Upstream> {
+        poll_fn(|context| {
+            self.sweep(context);
+            Poll::Ready(())
+        })
+        .await;
+        let at = self.idle.iter().position(|upstream| upstream.origin == *origin)?;
+        Some(self.idle.remove(at))
+    }
+
+    /// Keeps a connection whose last exchange is over; the one that waited longest makes room.
+    pub(super) fn put(&mut self, mut upstream: Upstream) {
+        upstream.waited = true;
+        if self.idle.len() >= MOST_IDLE {
+            self.idle.remove(0);
+        }
+        self.idle.push(upstream);
+    }
+
+    /// Waits until one closes or says something unasked, and drops it. Never ends when none does.
+    pub(super) async fn watch(&mut self) {
+        poll_fn(|context| if self.sweep(context) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    fn sweep(&mut self, context: &mut Context<'_>) -> bool {
+        let before = self.idle.len();
+        self.idle.retain_mut(|upstream| !upstream.link.intake.poll_noise(context));
+        self.idle.len() < before
+    }
+}
+
+/// Whether connecting to `target` from this machine would reach a listener on `own`.
+pub(super) fn same_listener(own: SocketAddr, target: SocketAddr) -> bool {
+    let (own_ip, target_ip) = (own.ip().to_canonical(), target.ip().to_canonical());
+    let reaches = own_ip == target_ip
+        || (own_ip.is_unspecified() && target_ip.is_loopback())
+        || (own_ip.is_loopback() && target_ip.is_unspecified());
+    own.port() == target.port() && reaches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_knows_its_own_address() {
+        for (own, target, same) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "192.0.2.1:80", false),
+            ("[::]:80", "[::1]:80", true),
+        ] {
+            assert_eq!(same_listener(own.parse().unwrap(), target.parse().unwrap()), same, "{own} {target}");
+        }
+    }
+}
