@@ -47,7 +47,7 @@ fn run(seed: u64, factor: f64, load: Load) -> Run {
 
 fn write(directory: &Path, name: &str, run: &Run) -> PathBuf {
     let path = directory.join(name);
-    run.write(&path).unwrap();
+    run.write(&path).expect("the directory is ours");
     path
 }
 
@@ -57,11 +57,11 @@ fn compare(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     arguments.iter().for_each(|a| {
         command.arg(a);
     });
-    command.output().unwrap()
+    command.output().expect("the program was built")
 }
 
 fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

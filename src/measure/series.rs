@@ -38,15 +38,17 @@ pub struct Heat {
 }
 
 impl Run {
-    /// The run over time in at most `limit` points.
+    /// The run over time in at most `limit` points. A last slot that is mostly empty is left out: it would look like a
+    /// collapse.
     pub fn points(&self, limit: usize) -> Vec<Point> {
         let timeline = self.timeline.at_most(limit);
         let mut start_us = 0_u64;
         let mut points = Vec::with_capacity(timeline.slots.len());
         for slot in &timeline.slots {
-            // The last slot is seldom full; less than a tenth of one would make wild rates.
-            let left = self.duration_us.saturating_sub(start_us);
-            let length_us = left.clamp((timeline.slot_us / 10).max(1), timeline.slot_us.max(1));
+            let length_us = self.duration_us.saturating_sub(start_us).clamp(1, timeline.slot_us.max(1));
+            if length_us < timeline.slot_us / 2 && points.len() > 4 {
+                break;
+            }
             let seconds = length_us as f64 / 1e6;
             points.push(Point {
                 at_us: start_us.saturating_add(length_us / 2),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::measure::{Heat, PhaseMicros};
+use crate::measure::{Heat, Slow};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 230.0;
@@ -88,7 +88,7 @@ fn figure(title: &str, svg: &str, lines: &[Line]) -> String {
     format!("<figure><figcaption>{title}</figcaption>{svg}<div class=legend>{legend}</div></figure>")
 }
 
-/// Response times as a picture: time across, latency up (by ratio), darker where more exchanges are.
+/// Response times as a picture: time across, latency up (by ratio), stronger where more exchanges are.
 pub(super) fn heat(title: &str, heat: &Heat) -> String {
     let mut svg = String::new();
     open(&mut svg, title);
@@ -117,7 +117,7 @@ pub(super) fn heat(title: &str, heat: &Heat) -> String {
         }
     }
     svg.push_str("</svg>");
-    let legend = "<span>each column is a moment, each row a latency; darker: more exchanges</span>";
+    let legend = "<span>each column is a moment, each row a latency; stronger: more exchanges</span>";
     format!("<figure><figcaption>{title}</figcaption>{svg}<div class=legend>{legend}</div></figure>")
 }
 
@@ -137,28 +137,26 @@ pub(super) fn interval(ratio: f64, ends: Option<(f64, f64)>, margin: f64, class:
     svg
 }
 
-/// The phases of one exchange as a bar; `longest_us` is the full width.
-pub(super) fn phases(lateness_us: u64, phases: &PhaseMicros, total_us: u64, longest_us: u64) -> String {
+/// The parts of a response time as a bar; `longest_us` is the full width. What no phase accounts for stays grey.
+pub(super) fn phases(slow: &Slow, longest_us: u64) -> String {
     let scale = 220.0 / longest_us.max(1) as f64;
     let mut svg = "<svg class=phases viewBox='0 0 220 14' role=img aria-label='phases'>".to_owned();
-    let mut at = 0.0;
-    let known = [
-        ("late", Some(lateness_us)),
-        ("connect", phases.connect),
-        ("tls", phases.tls),
-        ("send", phases.send),
-        ("wait", phases.wait),
-        ("receive", phases.receive),
+    let _ = write!(svg, "<rect class=total x='0' y='2' width='{:.1}' height='10'/>", slow.response_us as f64 * scale);
+    let before = slow.response_us.saturating_sub(slow.service_us).saturating_sub(slow.lateness_us);
+    let parts = [
+        ("before", Some(before)),
+        ("late", Some(slow.lateness_us)),
+        ("connect", slow.phases.connect),
+        ("tls", slow.phases.tls),
+        ("send", slow.phases.send),
+        ("wait", slow.phases.wait),
+        ("receive", slow.phases.receive),
     ];
-    let _ = write!(svg, "<rect class=total x='0' y='2' width='{:.1}' height='10'/>", total_us as f64 * scale);
-    let sum: u64 = known.iter().filter_map(|k| k.1).fold(0, u64::saturating_add);
-    // What lies before the known phases is the time spent waiting for earlier steps.
-    at += total_us.saturating_sub(sum) as f64 * scale;
-    for (name, us) in known {
-        let width = us.unwrap_or(0) as f64 * scale;
+    let mut at = 0.0;
+    for (name, us) in parts {
+        let width = (us.unwrap_or(0) as f64 * scale).min(220.0 - at);
         if width > 0.0 {
-            let _ =
-                write!(svg, "<rect class='ph-{name}' x='{at:.1}' y='2' width='{:.1}' height='10'/>", width.max(0.7));
+            let _ = write!(svg, "<rect class='ph-{name}' x='{at:.1}' y='2' width='{width:.1}' height='10'/>");
             at += width;
         }
     }

@@ -59,9 +59,9 @@ pub fn html(mut out: impl Write, run: &Run, against: Option<Against<'_>>) -> io:
     sections::slowest(&mut page, run);
     sections::trouble(&mut page, run);
     sections::provenance(&mut page, run, against.map(|a| a.run));
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "</main><footer>Overdub {} · no scripts, no network: this file can be archived and mailed.</footer></body></html>\n",
+        "</main><footer>Overdub {} · no scripts, no network: this file can be archived and mailed.</footer></body></html>",
         esc(&run.info.program)
     );
     out.write_all(page.as_bytes())

@@ -17,6 +17,11 @@ const SLOWEST: usize = 15;
 /// Kinds of trouble shown.
 const TROUBLE: usize = 40;
 
+/// Numbers stay with their units.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%").replace(" ms", "\u{a0}ms").replace(" µs", "\u{a0}µs")
+}
+
 fn dash_time(us: Option<u64>) -> String {
     us.map_or_else(|| "–".to_owned(), words::time)
 }
@@ -31,7 +36,7 @@ pub(super) fn compared_tiles(page: &mut String, c: &Comparison) {
     let names = [("p50", "Median"), ("p90", "p90")];
     for (shift, (_, name)) in c.overall.iter().zip(names) {
         let class = verdict_style(shift.verdict).0;
-        let below = format!("from {}<br>mean change {}", dash_time(shift.baseline_us), change(shift));
+        let below = unbroken(&format!("from {}<br>mean change {}", dash_time(shift.baseline_us), change(shift)));
         tile(page, &format!("{name} {}", c.phase.as_str()), &dash_time(shift.candidate_us), &below, class);
     }
     let (base, cand) = (&c.baseline, &c.candidate);
@@ -93,7 +98,7 @@ pub(super) fn validity(page: &mut String, c: &Comparison) {
             page,
             "<li class='{class}-gate'><span class='sign {class}' title='{state}'>{sign}</span><b>{}</b><small>{}</small></li>",
             esc(&capital(&gate.name)),
-            esc(&gate.found)
+            unbroken(&esc(&gate.found))
         );
     }
     page.push_str("</ul>");
@@ -168,7 +173,7 @@ pub(super) fn compared_endpoints(page: &mut String, c: &Comparison) {
     }
     for (who, one_sided) in [("baseline", &c.only_baseline), ("candidate", &c.only_candidate)] {
         if !one_sided.is_empty() {
-            let _ = write!(page, "<details><summary>{} endpoints only in the {who}</summary><ul>", one_sided.len());
+            let _ = write!(page, "<details><summary>Only in the {who}: {}</summary><ul>", one_sided.len());
             for one in one_sided.iter().take(ROWS) {
                 let _ = write!(page, "<li><code>{}</code> {}</li>", esc(&one.name), words::count(one.exchanges));
             }
@@ -179,7 +184,10 @@ pub(super) fn compared_endpoints(page: &mut String, c: &Comparison) {
 }
 
 fn compared_endpoint(page: &mut String, row: &Row) {
-    let (class, sign) = verdict_style(row.verdict);
+    let (class, sign) = match row.verdict {
+        Verdict::NotComparable | Verdict::OtherLoad => ("void", "·"),
+        judged => verdict_style(judged),
+    };
     let _ = write!(
         page,
         "<tr><td><span class='badge {class}' title='{}'>{sign}</span><code>{}</code>{}</td><td class=n>{}<small>{}</small></td>",
@@ -287,25 +295,35 @@ pub(super) fn slowest(page: &mut String, run: &Run) {
             words::time(slow.started_us),
             words::time(slow.response_us),
             words::time(slow.service_us),
-            phases(slow.lateness_us, &slow.phases, slow.response_us, longest),
+            phases(slow, longest),
             esc(&slow.outcome)
         );
     }
     page.push_str("</tbody></table></div></section>");
 }
 
+/// One kind of divergence or failure at one endpoint.
+struct Trouble<'a> {
+    count: u64,
+    name: &'a str,
+    kind: &'static str,
+    text: &'a str,
+    /// Start of the first and the last one, microseconds since the anchor.
+    when: Option<(u64, u64)>,
+}
+
 /// Divergences and failures by what they look like.
 pub(super) fn trouble(page: &mut String, run: &Run) {
-    let mut found: Vec<(u64, &str, &str, &str, Option<(u64, u64)>)> = Vec::new();
+    let mut found: Vec<Trouble<'_>> = Vec::new();
     for e in &run.endpoints {
-        found.extend(
-            e.divergences
-                .iter()
-                .map(|d| (d.count, e.name.as_str(), "diverged", d.text.as_str(), Some((d.first_us, d.last_us)))),
-        );
-        found.extend(e.failures.iter().map(|(text, count)| (*count, e.name.as_str(), "failed", text.as_str(), None)));
+        let name = e.name.as_str();
+        found.extend(e.divergences.iter().map(|d| {
+            let when = Some((d.first_us, d.last_us));
+            Trouble { count: d.count, name, kind: "diverged", text: &d.text, when }
+        }));
+        found.extend(e.failures.iter().map(|(text, &count)| Trouble { count, name, kind: "failed", text, when: None }));
     }
-    found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (a.1, a.3).cmp(&(b.1, b.3))));
+    found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.name, a.text).cmp(&(b.name, b.text))));
     page.push_str("<section><h2>Divergences and failures</h2>");
     if found.is_empty() {
         page.push_str("<p>None: every answer was like the recorded one.</p></section>");
@@ -315,13 +333,13 @@ pub(super) fn trouble(page: &mut String, run: &Run) {
         "<div class=wide><table><thead><tr><th class=n>Times</th><th>What</th><th>Endpoint</th><th class=n>First at</th>\
          <th class=n>Last at</th></tr></thead><tbody>",
     );
-    for (count, name, kind, text, when) in found.iter().take(TROUBLE) {
-        let class = if *kind == "failed" { "bad" } else { "open" };
+    for &Trouble { count, name, kind, text, when } in found.iter().take(TROUBLE) {
+        let class = if kind == "failed" { "bad" } else { "open" };
         let _ = write!(
             page,
             "<tr><td class=n>{}</td><td><span class='tag {class}'>{kind}</span> {}</td><td><code>{}</code></td>\
              <td class=n>{}</td><td class=n>{}</td></tr>",
-            words::count(*count),
+            words::count(count),
             esc(text),
             esc(name),
             dash_time(when.map(|w| w.0)),
