@@ -19,7 +19,7 @@ use crate::model::{Exchange, Nanos, OriginError, Session};
 use crate::plan::{DataTable, Plan, Skipped, Speed, Target, Users, Workload, endpoint_name, plan};
 use crate::record::{self, CertificateAuthority, UpstreamTrust};
 use crate::replay::{self, Config, Control, Trust};
-use crate::report::{Against, html};
+use crate::report::{Against, escape_terminal, html};
 use crate::rules::RuleSet;
 
 use super::story::Findings;
@@ -82,7 +82,7 @@ impl Demo {
             without_rules: naive.site,
             users: users as u64,
             recorded: recorded.summary().service_us,
-            verdict: comparison.verdict.as_str().to_owned(),
+            verdict: escape_terminal(&comparison.headline),
         })
     }
 

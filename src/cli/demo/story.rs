@@ -29,7 +29,7 @@ pub(super) struct Findings {
     pub(super) users: u64,
     /// Service times of the recording.
     pub(super) recorded: Option<Quantiles>,
-    /// Outcome of the comparison in one line.
+    /// Outcome of the comparison in plain language, safe for a terminal.
     pub(super) verdict: String,
 }
 
@@ -70,7 +70,7 @@ impl Findings {
         lines.push(String::new());
         lines.extend(self.how_long());
         write_box(&lines, out)?;
-        writeln!(out)?;
+        writeln!(out, "\n{}\n", self.verdict)?;
         for (path, what) in [
             (directory.report(), "the report: open it in a browser"),
             (directory.capture(), "what was recorded"),
@@ -84,7 +84,7 @@ impl Findings {
         writeln!(out, "\nTry next:")?;
         let capture = word(&directory.capture());
         writeln!(out, "  overdub inspect {capture}")?;
-        writeln!(out, "  overdub verify {capture}")?;
+        writeln!(out, "  overdub compare {capture} {}", word(&directory.run()))?;
         writeln!(out, "  overdub record -o mine.dub --browser https://your.test.site")
     }
 
@@ -151,7 +151,6 @@ impl Findings {
             row("recorded times", quantiles(self.recorded)),
             row("response times", quantiles(self.replayed.response_us)),
             row("own lateness", quantiles(self.replayed.lateness_us)),
-            row("verdict", self.verdict.clone()),
         ]
     }
 }
