@@ -182,10 +182,8 @@ impl Search<'_, '_> {
             }
         }
         candidates.sort_by_key(|(score, j, _)| (std::cmp::Reverse(*score), std::cmp::Reverse(*j)));
+        candidates.retain(|(score, j, atom)| self.accepts(i, leaf, class, across, *score, *j, atom));
         for (score, j, atom) in candidates.into_iter().take(TRIES) {
-            if !self.accepts(i, leaf, class, across, score, j, atom) {
-                continue;
-            }
             if let Some(take) = self.extractor(j, atom) {
                 let key = atom_key(atom, &take);
                 self.edge(i, leaf, value, j, take, key, class, score);

@@ -91,24 +91,11 @@ impl<'a> Trace<'a> {
         }
         let media = exchange.response.as_ref().and_then(|r| r.headers.text("content-type")).unwrap_or("");
         let media = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        let by_media = media.starts_with("image/")
-            || media.starts_with("font/")
-            || media.starts_with("audio/")
-            || media.starts_with("video/")
-            || media.contains("javascript")
-            || media == "text/css"
-            || media.contains("font");
-        let target = String::from_utf8_lossy(&exchange.request.target).to_ascii_lowercase();
-        let path = target.split('?').next().unwrap_or("");
-        let by_name = [
-            ".css", ".js", ".mjs", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ico", ".woff", ".woff2", ".ttf", ".map",
-            ".webp", ".avif",
-        ]
-        .iter()
-        .any(|end| path.ends_with(end));
-        by_name
-            || (by_media && !media.contains("javascript"))
-            || (media.contains("javascript") && path.ends_with("load.php"))
+        if ["text/html", "application/xhtml+xml", "application/json"].contains(&media.as_str()) {
+            return false;
+        }
+        let fixed = ["image/", "font/", "audio/", "video/"].iter().any(|m| media.starts_with(m)) || media == "text/css";
+        fixed || self.is_build_asset(index)
     }
 
     /// Whether the exchange fetches a file of the application's build: scripts, style sheets, fonts.
