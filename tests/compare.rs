@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use overdub::capture::{Provenance, Writer};
 use overdub::measure::{Aggregate, Load, Outcome, Phases, Run, RunInfo, RunKind, Sample};
-use overdub::model::Nanos;
+use overdub::model::{
+    Body, Exchange, ExchangeId, Headers, Nanos, Origin, Request, Response, Scheme, SessionId, SessionInfo, Timing,
+    Transport, Version,
+};
 
 /// A run of two endpoints over 60 s whose service times are `factor` times the usual.
 fn run(seed: u64, factor: f64, load: Load) -> Run {
@@ -125,4 +129,77 @@ fn what_cannot_be_read_gets_one_clear_sentence() {
         assert!(talk.starts_with("overdub: cannot read ") && talk.contains(says), "{talk}");
         assert_eq!((talk.lines().count(), output.stdout.len()), (1, 0), "{talk}");
     }
+}
+
+/// A recorded `GET https://shop.test/<path>` that took 20 ms.
+fn exchange(number: u64, path: &str) -> Exchange {
+    let at = |ms: u64| Nanos((number * 1_000 + ms) * 1_000_000);
+    Exchange {
+        id: ExchangeId(number),
+        session: SessionId(1),
+        transaction: None,
+        request: Request {
+            origin: Origin::new(Scheme::Https, "shop.test", 443),
+            method: "GET".to_owned(),
+            target: path.as_bytes().to_vec(),
+            version: Version::Http11,
+            headers: Headers::default(),
+            body: Body::default(),
+            trailers: Headers::default(),
+        },
+        interim: Vec::new(),
+        response: Some(Response {
+            version: Version::Http11,
+            status: 200,
+            reason: b"OK".to_vec(),
+            headers: Headers::default(),
+            body: Body::default(),
+            trailers: Headers::default(),
+        }),
+        timing: Timing {
+            started: at(0),
+            request_done: Some(at(1)),
+            upstream_sent: Some(at(1)),
+            upstream_first: Some(at(11)),
+            upstream_done: Some(at(21)),
+            client_first: Some(at(12)),
+            finished: at(22),
+            ..Timing::default()
+        },
+        transport: Transport {
+            client: ([127, 0, 0, 1], 5000).into(),
+            client_connection: 1,
+            upstream_connection: Some(1),
+            stream: None,
+            tls: None,
+            alpn: None,
+            sni: None,
+        },
+        incomplete: None,
+    }
+}
+
+#[test]
+fn a_recording_takes_the_endpoint_names_of_the_run_it_is_compared_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("shop.dub");
+    let provenance = Provenance { anchor_unix_ns: 0, source: "test".to_owned(), program: "0.1.0".to_owned() };
+    let mut writer = Writer::create(&capture, &provenance).unwrap();
+    writer.session(&SessionInfo { id: SessionId(1), client: "127.0.0.1".to_owned(), user_agent: None }).unwrap();
+    for number in 1..=60 {
+        let path = if number % 2 == 0 { "/a" } else { "/shelf/blue" };
+        writer.exchange(&exchange(number, path)).unwrap();
+    }
+    writer.finish().unwrap();
+    let mut replayed = run(1, 1.0, Load::Multiplied(1));
+    // What rules have folded, no look at the path could tell.
+    replayed.endpoints[1].name = "GET https://shop.test/shelf/{}".to_owned();
+    let replayed = write(directory.path(), "shop.run", &replayed);
+    let json: serde_json::Value = serde_json::from_slice(&compare(&[&capture, &replayed, &"--json"]).stdout).unwrap();
+    let names: Vec<&str> = json["rows"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
+    assert_eq!(names, ["GET https://shop.test/a", "GET https://shop.test/shelf/{}"]);
+    assert_eq!(json["only_baseline"].as_array().map(Vec::len), Some(0));
+    assert_eq!((json["phase"].as_str(), json["relation"].as_str()), (Some("service"), Some("recorded_replayed")));
+    let recorded_us = json["rows"][0]["shifts"][0]["baseline_us"].as_u64().unwrap();
+    assert!(recorded_us.abs_diff(20_000) < 40, "{recorded_us}");
 }

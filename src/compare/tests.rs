@@ -259,7 +259,7 @@ fn a_tail_with_too_few_samples_beyond_it_is_marked_and_not_judged() {
     let enough: Vec<bool> = comparison.rows[0].shifts.iter().map(|s| s.enough).collect();
     assert_eq!(enough, [true, true, false]);
     assert_eq!(comparison.rows[0].shifts[2].interval, None);
-    assert!(comparison.remarks.iter().any(|r| r.contains("n too small")));
+    assert!(comparison.remarks.iter().any(|r| r.contains("n is too small")));
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn remarks(c: &Comparison) -> Vec<String> {
     }
     if c.rows.iter().any(|r| r.shifts.iter().any(|s| !s.enough)) {
         remarks.push(format!(
-            "A quantile beyond which fewer than {} answers lie is marked \"n too small\" and not judged.",
+            "A quantile beyond which fewer than {} answers lie is not judged: n is too small.",
             c.settings.min_beyond
         ));
     }

@@ -71,6 +71,15 @@ pub fn rate(per_second: f64) -> String {
     if per_second < 9.95 { format!("{per_second:.1}/s") } else { format!("{}/s", count(per_second.round() as u64)) }
 }
 
+/// A mean of something counted: `0.04`, `12.3`, `1 234`.
+pub fn mean(value: f64) -> String {
+    match value {
+        v if v < 1.0 => format!("{v:.2}"),
+        v if v < 100.0 => format!("{v:.1}"),
+        v => count(v.round() as u64),
+    }
+}
+
 /// Bytes: `812 B`, `1.2 kB`, `3.4 MB`.
 pub fn bytes(n: u64) -> String {
     let f = n as f64;

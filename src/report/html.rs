@@ -68,13 +68,16 @@ pub fn html(mut out: impl Write, run: &Run, against: Option<Against<'_>>) -> io:
 }
 
 fn header(page: &mut String, run: &Run, against: Option<Against<'_>>) {
-    let kind = match against {
-        Some(a) => format!("{} compared with {}", esc(&run.info.capture), esc(&a.run.info.capture)),
+    let subject = match against {
+        Some(a) => {
+            let (ours, theirs) = (esc(&run.info.capture), esc(&a.run.info.capture));
+            format!("{ours} {}, compared with {theirs} {}", kind(run), kind(a.run))
+        }
         None => format!("{}, {}", esc(&run.info.capture), words::load(&run.info)),
     };
     let _ = write!(
         page,
-        "<header><p class=brand>Overdub</p><h1>{kind}</h1><p class=when>{}</p></header>",
+        "<header><p class=brand>Overdub</p><h1>{subject}</h1><p class=when>{}</p></header>",
         words::date(run.info.started_unix_ns)
     );
     match against {

@@ -132,7 +132,7 @@ pub(super) fn load(page: &mut String, c: &Comparison) {
     row("Duration", &|s| words::time(s.summary.duration_us));
     row("Exchanges", &|s| words::count(s.summary.exchanges.sent));
     row("Exchanges per second", &|s| words::rate(s.rate));
-    row("Mean in flight", &|s| format!("{:.1}", s.in_flight));
+    row("Mean in flight", &|s| words::mean(s.in_flight));
     row("Sessions completed", &|s| {
         format!("{} of {}", words::count(s.summary.sessions.completed), words::count(s.summary.sessions.started))
     });
@@ -222,6 +222,9 @@ fn change_cell(shift: &Shift) -> String {
             let class = verdict_style(shift.verdict).0;
             let (low, high) = (words::change(i.low), words::change(i.high));
             format!("<b class='{class}'>{}</b><small>{low} to {high}</small>", words::change(ratio))
+        }
+        (Some(ratio), None) if !shift.enough && shift.name == "p50" => {
+            format!("{}<small>n too small</small>", words::change(ratio))
         }
         (Some(_), None) if !shift.enough => "<small>n too small</small>".to_owned(),
         (Some(ratio), None) => words::change(ratio),

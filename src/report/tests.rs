@@ -245,3 +245,32 @@ fn a_table_in_the_text_is_aligned() {
     let rows: Vec<usize> = table.iter().filter(|l| l.ends_with("920")).map(width).collect();
     assert!(rows.len() == 5 && rows.iter().all(|w| *w == rows[0]), "{text}");
 }
+
+#[test]
+fn a_foreign_run_with_absurd_numbers_is_refused_or_shown_but_never_panics() {
+    let sound = run(&SHOP[..2], 1, 1.0, info(RunKind::Replayed, 1));
+    let json = serde_json::to_string(&sound).unwrap();
+    let mut starts: Vec<usize> = json
+        .match_indices(':')
+        .map(|(at, _)| at + 1)
+        .filter(|at| json.as_bytes().get(*at).is_some_and(u8::is_ascii_digit))
+        .collect();
+    // Numbers repeat from slot to slot: the first of them, and some of the rest.
+    let rest = starts.split_off(30);
+    starts.extend(rest.iter().step_by(rest.len() / 6 + 1));
+    let mut shown = 0;
+    for at in starts {
+        let end = at + json[at..].find(|c: char| !c.is_ascii_digit()).unwrap();
+        for number in ["0", "18446744073709551615"] {
+            let altered = format!("{}{number}{}", &json[..at], &json[end..]);
+            let file = [crate::measure::MAGIC, &zstd::encode_all(altered.as_bytes(), 1).unwrap()].concat();
+            let Ok(foreign) = Run::read_from(file.as_slice()) else { continue };
+            let settings = Settings { resamples: 20, ..Settings::default() };
+            let comparison = compare(&sound, &foreign, &settings);
+            assert!(page(&foreign, Some(Against { run: &sound, comparison: &comparison })).ends_with("</html>\n"));
+            assert!(printed(&compare(&foreign, &sound, &settings)).contains("candidate"));
+            shown += 1;
+        }
+    }
+    assert!(shown > 10, "{shown}");
+}

@@ -92,7 +92,10 @@ fn table(out: &mut impl Write, c: &Comparison) -> io::Result<()> {
     if c.rows.len() > ROWS {
         writeln!(out, "  and {} endpoints with less traffic", c.rows.len() - ROWS)?;
     }
-    writeln!(out, "  ! slower  + faster  = no change that matters  ~ undecided; [..] is the 95 % interval")?;
+    writeln!(
+        out,
+        "  ! slower  + faster  = no change that matters  ~ undecided; [..] 95 % interval; (..) n too small to judge"
+    )?;
     for row in c.rows.iter().take(ROWS).filter(|r| r.verdict == Verdict::Regressed) {
         if let Some(reason) = &row.reason {
             writeln!(out, "  {}: {reason}", cut(&row.name, NAME))?;
@@ -111,12 +114,14 @@ fn mark(row: &Row) -> char {
     }
 }
 
-/// A change with its interval: `+52 % [+48 %, +57 %]`, or why there is none.
+/// A change with its interval: `+52 % [+48 %, +57 %]`, or why there is none. A median of few answers is still worth
+/// reading, in parentheses; a tail of few answers is not.
 pub(super) fn change(shift: &Shift) -> String {
     match (shift.ratio, shift.interval) {
         (Some(ratio), Some(i)) => {
             format!("{} [{}, {}]", words::change(ratio), words::change(i.low), words::change(i.high))
         }
+        (Some(ratio), None) if !shift.enough && shift.name == "p50" => format!("({})", words::change(ratio)),
         (Some(_), None) if !shift.enough => "n too small".to_owned(),
         (Some(ratio), None) => words::change(ratio),
         (None, _) => "–".to_owned(),
