@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::demo::{Account, Site, SiteConfig, accounts};
 use crate::plan::Speed;
 
+use super::signals::Signals;
 use super::{CliError, Console, Exit};
 use directory::Directory;
 use story::Findings;
@@ -44,7 +45,7 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let console = Console::new(arguments.quiet);
-    let played = arguments.users * arguments.visitors;
+    let played = arguments.users.saturating_mul(arguments.visitors);
     if played > MOST_PLAYED {
         let most = MOST_PLAYED / arguments.visitors;
         return Err(CliError::new(Exit::Usage, format!("the sample site has accounts for {most}x users at most")));
@@ -54,7 +55,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|e| CliError::because(Exit::Broken, "cannot start the event loop", &e))?;
-    let interrupted = watch_for_interrupt(&runtime);
+    let interrupted = watch_for_interrupt(&runtime)?;
     let site = runtime
         .block_on(Site::start(SiteConfig::default()))
         .map_err(|e| CliError::because(Exit::Broken, "cannot start the sample site", &e))?;
@@ -121,15 +122,19 @@ impl Demo {
 }
 
 /// A value that turns true when the user presses Ctrl-C or the system asks the program to end.
-fn watch_for_interrupt(runtime: &Runtime) -> watch::Receiver<bool> {
+fn watch_for_interrupt(runtime: &Runtime) -> Result<watch::Receiver<bool>, CliError> {
     let (sender, receiver) = watch::channel(false);
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::listen().map_err(|e| CliError::because(Exit::Broken, "cannot listen for signals", &e))?
+    };
     runtime.spawn(async move {
-        let asked = tokio::signal::ctrl_c().await.is_ok();
-        let _ = sender.send(asked);
+        signals.either().await;
+        let _ = sender.send(true);
         // Kept, so that receivers see a value and not a closed channel.
         sender.closed().await;
     });
-    receiver
+    Ok(receiver)
 }
 
 fn copies(text: &str) -> Result<u32, String> {

@@ -19,6 +19,7 @@ use crate::model::{Exchange, Nanos, OriginError, Session};
 use crate::plan::{DataTable, Plan, Skipped, Speed, Target, Users, Workload, endpoint_name, plan};
 use crate::record::{self, CertificateAuthority, UpstreamTrust};
 use crate::replay::{self, Config, Control, Trust};
+use crate::report::{Against, escape_terminal, html};
 use crate::rules::RuleSet;
 
 use super::story::Findings;
@@ -65,8 +66,11 @@ impl Demo {
         self.step(6, format_args!("writing the report"));
         self.write(&played.run, &self.directory.run())?;
         self.write(&naive.run, &self.directory.naive_run())?;
-        let failed = |e| broken("report", &e);
-        std::fs::write(self.directory.report(), comparison.verdict.as_str()).map_err(failed)?;
+        let report = self.directory.report();
+        let against = Against { run: &recorded, comparison: &comparison };
+        let failed = |e| broken(&format!("cannot write {}", report.display()), &e);
+        let file = std::fs::File::create(&report).map_err(failed)?;
+        html(std::io::BufWriter::new(file), &played.run, Some(against)).map_err(failed)?;
 
         Ok(Findings {
             visitors,
@@ -78,7 +82,7 @@ impl Demo {
             without_rules: naive.site,
             users: users as u64,
             recorded: recorded.summary().service_us,
-            verdict: comparison.verdict.as_str().to_owned(),
+            verdict: escape_terminal(&comparison.headline),
         })
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Findings {
     pub(super) users: u64,
     /// Service times of the recording.
     pub(super) recorded: Option<Quantiles>,
-    /// Outcome of the comparison in one line.
+    /// Outcome of the comparison in plain language, safe for a terminal.
     pub(super) verdict: String,
 }
 
@@ -70,7 +70,7 @@ impl Findings {
         lines.push(String::new());
         lines.extend(self.how_long());
         write_box(&lines, out)?;
-        writeln!(out)?;
+        writeln!(out, "\n{}\n", self.verdict)?;
         for (path, what) in [
             (directory.report(), "the report: open it in a browser"),
             (directory.capture(), "what was recorded"),
@@ -84,7 +84,7 @@ impl Findings {
         writeln!(out, "\nTry next:")?;
         let capture = word(&directory.capture());
         writeln!(out, "  overdub inspect {capture}")?;
-        writeln!(out, "  overdub verify {capture}")?;
+        writeln!(out, "  overdub compare {capture} {}", word(&directory.run()))?;
         writeln!(out, "  overdub record -o mine.dub --browser https://your.test.site")
     }
 
@@ -151,7 +151,6 @@ impl Findings {
             row("recorded times", quantiles(self.recorded)),
             row("response times", quantiles(self.replayed.response_us)),
             row("own lateness", quantiles(self.replayed.lateness_us)),
-            row("verdict", self.verdict.clone()),
         ]
     }
 }
@@ -191,4 +190,82 @@ fn write_box(lines: &[String], out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "│ {} │", pad(line, width))?;
     }
     writeln!(out, "└{rule}┘")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Aggregate, Load, Run, RunInfo, RunKind};
+
+    fn site(orders: &[(&str, u64)]) -> SiteState {
+        let total: u64 = orders.iter().map(|(_, count)| count).sum();
+        SiteState {
+            orders: total,
+            order_numbers: (0..total).collect(),
+            orders_by_account: orders.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            ..SiteState::default()
+        }
+    }
+
+    fn findings(with_rules: SiteState, without_rules: SiteState) -> Findings {
+        let info = RunInfo {
+            kind: RunKind::Replayed,
+            program: String::new(),
+            started_unix_ns: 0,
+            capture: String::new(),
+            rules: None,
+            targets: Vec::new(),
+            speed: None,
+            load: Load::Multiplied(2),
+            users: 2,
+            iterations: 1,
+            seed: 1,
+            skipped: Vec::new(),
+            unexplained: 0,
+        };
+        Findings {
+            visitors: 1,
+            exchanges: 20,
+            capture_bytes: 1_000,
+            rules: 9,
+            with_rules,
+            replayed: Run::new(Aggregate::new(0), &[], info).summary(),
+            without_rules,
+            users: 2,
+            recorded: None,
+            verdict: "no verdict".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_demo_holds_only_when_both_proofs_do() {
+        let nothing = || site(&[]);
+        let each = || site(&[("a", 1), ("b", 1)]);
+        for (with, without, holds, complaint) in [
+            (each(), nothing(), true, ""),
+            (nothing(), nothing(), false, "made 0 orders by 0 accounts where 2 by 2 were due"),
+            (site(&[("a", 1)]), nothing(), false, "made 1 orders by 1 accounts"),
+            (site(&[("a", 2)]), nothing(), false, "made 2 orders by 1 accounts"),
+            (site(&[("a", 2), ("b", 1)]), nothing(), false, "made 3 orders by 2 accounts"),
+            (each(), site(&[("a", 1)]), false, "without rules made 1 orders"),
+        ] {
+            let findings = findings(with, without);
+            assert_eq!(findings.holds(), holds, "{findings:?}");
+            assert!(holds || findings.complaint().contains(complaint), "{}", findings.complaint());
+        }
+    }
+
+    #[test]
+    fn the_summary_names_every_file_and_what_failed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&temporary.path().join("it's here")).unwrap();
+        let mut out = Vec::new();
+        findings(site(&[("a", 1)]), site(&[])).tell(&directory, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("1 orders by 1 accounts: NOT AS IT SHOULD BE"), "{text}");
+        assert!(directory.results().iter().all(|path| text.contains(&path.display().to_string())), "{text}");
+        assert!(text.contains(r"it'\''s here/shop.dub'"), "a path with a quote is one word of a shell: {text}");
+        let widths: Vec<usize> = text.lines().take(6).map(|line| line.chars().count()).collect();
+        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "the box is straight: {text}");
+    }
 }
