@@ -163,10 +163,11 @@ impl Search<'_, '_> {
 
     /// Looks for a source of `value`, which is the leaf's text or a piece of it.
     fn whole(&mut self, i: usize, leaf: &Leaf, value: &str) -> bool {
-        let class = strength(value);
-        if class == Strength::Inert {
-            return false;
-        }
+        let class = match strength(value) {
+            Strength::Inert if self.is_short_segment(i, leaf) => Strength::Weak,
+            Strength::Inert => return false,
+            class => class,
+        };
         let across = self.context.across.of(self.exchange(i), &leaf.path);
         if across == Across::Constant {
             return false;
@@ -191,6 +192,14 @@ impl Search<'_, '_> {
             }
         }
         class == Strength::Strong && known_since.is_none() && self.by_boundary(i, leaf, value)
+    }
+
+    /// A segment of one or two letters beside the user's own value, as in `/images/a/ab/picture-of-ann.png`: a hash of it.
+    fn is_short_segment(&self, i: usize, leaf: &Leaf) -> bool {
+        leaf.kind == LeafKind::Segment
+            && leaf.part == Part::Target
+            && leaf.view.text.len() <= 2
+            && self.target_has_parameter(i)
     }
 
     /// The first request that sent the value before anything explained it: what the client knew then, no later answer gave
@@ -270,10 +279,11 @@ impl Search<'_, '_> {
             Kind::Script => 62 + bonus(20),
             Kind::Url(part) => {
                 let base = String::from_utf8_lossy(&self.exchange(j).request.target);
-                let own = String::from_utf8_lossy(&self.exchange(i).request.target);
+                let here = String::from_utf8_lossy(&self.exchange(i).request.target);
+                let own = leaf.url.as_deref().and_then(|own| url::resolve_target(&here, own)).unwrap_or_default();
                 let target = url::resolve_target(&base, &part.reference).unwrap_or_default();
                 let path = |t: &str| t.split('?').next().unwrap_or("").to_owned();
-                let base_score = if leaf.part != Part::Target && !leaf.path.contains(".url.") {
+                let base_score = if leaf.url.is_none() {
                     48 + bonus(12)
                 } else if target == own {
                     90
@@ -317,7 +327,8 @@ impl Search<'_, '_> {
     ) -> bool {
         let born = self.is_born(j, atom);
         if self.context.trace.is_asset(i) {
-            return born && class >= Strength::Medium && score >= 60 && !self.context.trace.is_build_asset(i);
+            let enough = class >= Strength::Medium || score >= 90;
+            return born && enough && score >= 60 && !self.context.trace.is_build_asset(i);
         }
         let flag =
             matches!(atom.value.as_str(), "0" | "1") && leaf.path.contains("query.") && !ends_with_id(&leaf.name);
@@ -391,7 +402,9 @@ impl Search<'_, '_> {
         let mut lenses = atom.lenses.clone();
         if let Kind::Url(part) = &atom.kind {
             let base = String::from_utf8_lossy(&self.exchange(j).request.target).into_owned();
-            lenses.push(Lens::Url(part.pattern(&base, &|segment| self.varies(segment))?));
+            let personal = self.context.parameters.in_text(self.context.session, &part.reference);
+            let varies = |segment: &str| self.varies(segment) || (personal && (1..=2).contains(&segment.len()));
+            lenses.push(Lens::Url(part.pattern(&base, &varies)?));
         }
         let extractor = Extractor(lenses);
         (self.take(j, &extractor)? == atom.value).then_some(extractor)

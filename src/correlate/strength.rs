@@ -5,7 +5,7 @@
 pub(super) enum Strength {
     /// Words, flags, free text: never dynamic by their look.
     Inert,
-    /// Short numbers and codes: equal by chance all the time.
+    /// Short numbers and codes, words with numbers: equal by chance all the time.
     Weak,
     /// Longer numbers, short mixed codes.
     Medium,
@@ -45,7 +45,7 @@ pub(super) fn strength(value: &str) -> Strength {
         return Strength::Strong;
     }
     if is_wordy(value) {
-        return Strength::Inert;
+        return Strength::Weak;
     }
     match (len, letters) {
         (16.., _) if digits >= 2 && others * 3 <= len => Strength::Strong,
@@ -102,9 +102,10 @@ mod tests {
             ("", Strength::Inert),
             ("publish", Strength::Inert),
             ("text/x-wiki", Strength::Inert),
-            ("utf-8", Strength::Inert),
+            ("utf-8", Strength::Weak),
             ("Log in", Strength::Inert),
-            ("note-by-user01-abc", Strength::Inert),
+            ("note-by-user01-abc", Strength::Weak),
+            ("/issues/13?issue_count=13", Strength::Weak),
             ("getElementById", Strength::Inert),
             ("3", Strength::Weak),
             ("4217", Strength::Weak),

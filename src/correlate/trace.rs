@@ -136,7 +136,8 @@ pub(super) fn needles(traces: &[Trace<'_>]) -> HashSet<String> {
                 if leaf.kind == LeafKind::Text {
                     return;
                 }
-                if strength(&leaf.view.text) > Strength::Inert {
+                let short_segment = leaf.kind == LeafKind::Segment && leaf.view.text.len() <= 2;
+                if short_segment || strength(&leaf.view.text) > Strength::Inert {
                     found.insert(leaf.view.text.clone());
                 }
                 for piece in pieces(&leaf.view.text) {

@@ -3,6 +3,7 @@
 //! Lenses nest: a form field may hold JSON whose strings hold URLs. A leaf's children are the leaves inside it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::model::{Headers, Request};
 
@@ -59,6 +60,8 @@ pub struct Leaf {
     /// Set when the value is an encoded island: replacing anything means encoding all of it anew. The view's offsets
     /// then count in the decoded text.
     pub island: Option<Encoding>,
+    /// The URL (still encoded) that this is a part of, if any.
+    pub url: Option<Arc<str>>,
     /// Leaves inside this one.
     pub inside: Vec<Leaf>,
 }
@@ -127,7 +130,7 @@ impl Place {
     fn leaf(&self, path: String, name: &str, kind: LeafKind, view: View) -> Leaf {
         let inside = if kind == LeafKind::Value { self.inside(&path, &view) } else { Vec::new() };
         let span = view.span();
-        Leaf { part: self.part, path, name: name.to_owned(), kind, view, span, island: None, inside }
+        Leaf { part: self.part, path, name: name.to_owned(), kind, view, span, island: None, url: None, inside }
     }
 
     /// The leaves inside a value that is itself JSON or a URL.
@@ -148,6 +151,7 @@ impl Place {
 
 fn url_leaves(place: &Place, view: &View, found: &mut Vec<Leaf>) {
     let Some(parts) = url::split(&view.text) else { return };
+    let first = found.len();
     for (index, range) in parts.segments(&view.text).into_iter().enumerate() {
         let segment = view.slice(range);
         if !segment.text.is_empty() {
@@ -156,6 +160,10 @@ fn url_leaves(place: &Place, view: &View, found: &mut Vec<Leaf>) {
         }
     }
     pair_leaves(place, "query", view, parts.query, Encoding::UrlQuery, found);
+    let whole: Arc<str> = view.text.as_str().into();
+    for leaf in &mut found[first..] {
+        leaf.url = Some(whole.clone());
+    }
 }
 
 fn pair_leaves(place: &Place, kind: &str, view: &View, range: Range<usize>, coding: Encoding, found: &mut Vec<Leaf>) {
