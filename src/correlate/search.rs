@@ -341,17 +341,27 @@ impl Search<'_, '_> {
             Strength::Inert => false,
             Strength::Strong => score >= 40,
             Strength::Medium => {
-                (born && score >= 50) || score >= 84 || (known && score >= 60) || (varies && score >= 40)
+                (born && score >= 50)
+                    || (self.is_fresh_key(i, atom) && score >= 50)
+                    || score >= 84
+                    || (known && score >= 60)
+                    || (varies && score >= 40)
             }
             Strength::Weak => {
-                let hidden = score >= 92 && matches!(atom.kind, Kind::Field { hidden: true, .. });
+                let submitted = match atom.kind {
+                    Kind::Field { hidden: true, .. } => score >= 92,
+                    // An open field sent as it was rendered was not touched; words in it are choices, numbers are state.
+                    Kind::Field { hidden: false, .. } => score == 75 && is_number(&atom.value),
+                    _ => false,
+                };
                 let by_key = score >= 86 && matches!(atom.kind, Kind::Json { in_list: false }) && is_id(&atom.key);
                 let both_ids = ends_with_id(&slot_name(leaf, self.exchange(i))) && ends_with_id(&atom.key);
-                (hidden && !self.is_constant_field(atom))
+                (submitted && !self.is_constant_field(atom))
                     || (born && (score >= 70 || (both_ids && score >= 60)))
                     || (varies && score >= 40)
                     || (known && score >= 66 && !self.is_constant_field(atom))
                     || by_key
+                    || (score >= 50 && (both_ids || score >= 65) && self.is_fresh_key(i, atom))
             }
         }
     }
@@ -369,6 +379,24 @@ impl Search<'_, '_> {
             .min()
             .unwrap_or(j);
         self.is_personal(first, atom)
+    }
+
+    /// Whether a value under a key of its own (hidden field, script, JSON, meta) had not come up anywhere, in answers or
+    /// requests, before the answer that first held it.
+    fn is_fresh_key(&self, i: usize, atom: &Atom) -> bool {
+        let keyed = matches!(
+            atom.kind,
+            Kind::Field { hidden: true, .. } | Kind::Script | Kind::Json { in_list: false } | Kind::Meta
+        );
+        let first = self.index.get(atom.value.as_str()).into_iter().flatten().map(|(j, _)| *j).min();
+        let sent = |before: usize| {
+            let mut found = false;
+            for leaves in &self.context.trace.leaves[..=before] {
+                each(leaves, &mut |leaf| found |= leaf.view.text == atom.value);
+            }
+            found
+        };
+        keyed && first.is_some_and(|first| first < i && !sent(first))
     }
 
     fn is_personal(&self, j: usize, atom: &Atom) -> bool {
@@ -600,6 +628,10 @@ fn same_neighbours(one: &str, other: &str, value: &str) -> bool {
         at.checked_sub(1).map(|b| segments[b].to_owned()).filter(|s| !s.is_empty())
     };
     before(one).is_some_and(|word| before(other) == Some(word))
+}
+
+fn is_number(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_id(name: &str) -> bool {
