@@ -7,6 +7,7 @@
 mod assemble;
 mod atoms;
 mod boundary;
+mod consistency;
 mod generators;
 mod parameters;
 mod prior;
@@ -41,5 +42,6 @@ pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&Da
             search::Context { trace, bodies, parameters: &parameters, session: index, across: &across, prior };
         search::search(&context, &needles, &mut atoms, &mut findings);
     }
+    consistency::drop_coincidences(&traces, &mut findings.edges);
     assemble::assemble(&traces, &parameters, findings)
 }

@@ -54,6 +54,8 @@ pub(super) struct Edge {
     pub strength: Strength,
     /// How well source and slot fit, 0 to 100.
     pub score: i32,
+    /// Whether the names of source and slot agree.
+    pub named: bool,
 }
 
 /// Everything found.
@@ -169,7 +171,7 @@ impl Search<'_, '_> {
             class => class,
         };
         let across = self.context.across.of(self.exchange(i), &leaf.path);
-        if across == Across::Constant {
+        if across == Across::Constant && class < Strength::Strong {
             return false;
         }
         let known_since = self.sent_unexplained(i, leaf, value, class);
@@ -232,7 +234,9 @@ impl Search<'_, '_> {
         if leaf.part == Part::Target {
             self.depends[i] = true;
         }
+        let named = names_agree(&slot_name(leaf, self.exchange(i)), &key);
         self.edges.push(Edge {
+            named,
             session: self.context.session,
             user: i,
             slot: leaf.path.clone(),
