@@ -10,7 +10,7 @@ use crate::correlate::{Prior, correlate};
 use crate::model::Session;
 use crate::rules::RuleSet;
 
-use super::data::read_table;
+use super::data;
 use super::{CliError, Console, Exit};
 
 /// Flags of this command.
@@ -42,7 +42,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let console = Console::new(arguments.quiet);
     let (reader, sessions) = open_sessions(&arguments.capture, console)?;
-    let data = arguments.data.as_deref().map(read_table).transpose()?;
+    let data = arguments.data.as_deref().map(data::read).transpose()?;
     let prior = if arguments.no_prior { Prior::None } else { Prior::KnownTokens };
     let rules = correlate(&sessions, &reader, data.as_ref(), prior);
     let output = arguments.output.clone().unwrap_or_else(|| arguments.capture.with_extension("rules.toml"));

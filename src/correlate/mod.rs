@@ -8,6 +8,7 @@ mod assemble;
 mod atoms;
 mod boundary;
 mod consistency;
+mod evidence;
 mod generators;
 mod parameters;
 mod prior;
