@@ -109,8 +109,7 @@ impl Search<'_, '_> {
             Strength::Inert => false,
             Strength::Strong => score >= 40,
             Strength::Medium => {
-                (born && score >= 50)
-                    || (self.is_fresh_key(i, atom) && score >= 50)
+                (score >= 50 && (born || self.is_fresh_key(i, atom)))
                     || score >= 84
                     || (known && score >= 60)
                     || (varies && score >= 40)

@@ -76,7 +76,7 @@ fn is_wordy(value: &str) -> bool {
         is_word || is_short_number || is_letter
     };
     let words = pieces.iter().filter(|p| p.chars().any(char::is_alphabetic)).count();
-    words > 0 && pieces.iter().all(|p| wordy(&p))
+    words > 0 && pieces.iter().all(|p| wordy(p))
 }
 
 fn is_camel_case(value: &str) -> bool {
