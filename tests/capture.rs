@@ -641,3 +641,128 @@ fn the_bytes_of_the_format_do_not_change() {
         assert_eq!(committed, content(&Reader::open(&path).unwrap()).unwrap(), "{name}");
     }
 }
+
+/// Runs the program; returns its exit code, stdout and stderr.
+fn overdub(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_overdub")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn verify_tells_sound_unfinished_damaged_and_foreign_files_apart() {
+    let dir = TempDir::new().unwrap();
+    let (sound, _) = sample(&dir, "sound.dub", End::Finished);
+    let (unfinished, _) = sample(&dir, "unfinished.dub", End::Killed);
+    let bytes = fs::read(&sound).unwrap();
+    let variant = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        put(&path, bytes);
+        path
+    };
+    let torn = variant("torn.dub", &bytes[..bytes.len() - 1]);
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 3] ^= 1;
+    let flipped = variant("flipped.dub", &flipped);
+    let mut headless = bytes.clone();
+    headless[18] ^= 1;
+    let headless = variant("headless.dub", &headless);
+    let foreign = variant("foreign.dub", b"<html>");
+    for (path, code, out, err) in [
+        (&sound, 0, ": sound", ""),
+        (&unfinished, 0, ": sound", "has no index"),
+        (&torn, 1, "torn: the last", ""),
+        (&flipped, 1, "damaged at offset", ""),
+        (&headless, 1, "the header is damaged", ""),
+        (&foreign, 2, "", "is not an overdub capture"),
+        (&dir.path().join("none.dub"), 2, "", "No such file"),
+    ] {
+        let (found, stdout, stderr) = overdub(&["verify", path.to_str().unwrap()]);
+        assert_eq!(found, code, "{path:?}: {stdout}{stderr}");
+        assert!(stdout.contains(out) && stderr.contains(err), "{path:?}: {stdout}{stderr}");
+        assert!(code != 0 || !err.is_empty() || stderr.is_empty(), "{path:?}: nothing to remark: {stderr}");
+        let (json_code, json, _) = overdub(&["verify", "--json", path.to_str().unwrap()]);
+        assert_eq!(json_code, code);
+        if code < 2 {
+            let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(found["sound"], code == 0, "{json}");
+        }
+    }
+}
+
+#[test]
+fn inspect_shows_a_torn_capture_and_says_on_stderr_what_is_cut() {
+    let dir = TempDir::new().unwrap();
+    let (path, _) = sample(&dir, "torn.dub", End::Killed);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"\xfdduf and then the power went");
+    put(&path, &bytes);
+    let file = path.to_str().unwrap();
+    let (code, out, err) = overdub(&["inspect", file, "--json"]);
+    assert_eq!(code, 0);
+    assert!(err.contains("is torn") && err.contains("overdub repair"), "{err}");
+    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|l| l["id"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(lines[0]["url"], "https://[::1]:8443/pay?q=\u{e4}\u{fffd}");
+    assert_eq!(lines[0]["incomplete"], "client: reset");
+    assert!(lines[2]["status"].is_null() && lines[2]["incomplete"].is_null());
+    let (_, out, _) = overdub(&["inspect", file, "--json", "--filter", "!incomplete session=1"]);
+    assert_eq!(out.lines().count(), 1);
+    let (_, out, _) = overdub(&["inspect", file, "--sessions", "--json"]);
+    assert_eq!(out.lines().count(), 2);
+    let (code, out, _) = overdub(&["inspect", file]);
+    assert!(code == 0 && out.contains("proxy 127.0.0.1:8080") && out.contains("cut at the end"), "{out}");
+    let (code, _, err) = overdub(&["inspect", file, "--filter", "colour=red"]);
+    assert!(code == 2 && err.contains("colour=red") && err.contains("status=4xx"), "{err}");
+}
+
+#[test]
+fn inspect_never_sends_captured_control_characters_to_the_terminal() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("evil.dub");
+    let evil = "\x1b]0;owned\x07\u{9b}2J\u{202e}\r";
+    let mut writer =
+        Writer::create(&path, &Provenance { source: evil.into(), program: evil.into(), ..provenance() }).unwrap();
+    let body = store(&mut writer, evil.as_bytes());
+    let mut exchange = full(1, 1, body.clone(), body);
+    exchange.transaction = Some(evil.into());
+    exchange.request.origin.host = evil.into();
+    exchange.request.method = evil.into();
+    exchange.request.target = evil.into();
+    exchange.request.headers = headers(&[(evil, evil.as_bytes()), ("content-type", evil.as_bytes())]);
+    exchange.response.as_mut().unwrap().headers = headers(&[("content-encoding", evil.as_bytes())]);
+    exchange.transport.alpn = Some(evil.into());
+    exchange.incomplete = Some(Incomplete::Client(evil.into()));
+    writer.session(&SessionInfo { id: SessionId(1), client: evil.into(), user_agent: Some(evil.into()) }).unwrap();
+    writer.exchange(&exchange).unwrap();
+    writer.finish().unwrap();
+    let file = path.to_str().unwrap();
+    for arguments in [&["--sessions"][..], &["--exchange", "1"], &["--filter", "session=1"], &[]] {
+        let (code, out, err) = overdub(&[&["inspect", file], arguments].concat());
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("owned"), "{out}");
+        let raw: String = (out + &err).chars().filter(|c| c.is_control() && *c != '\n' || *c == '\u{202e}').collect();
+        assert_eq!(raw, "", "{arguments:?}");
+    }
+    let (code, out, _) = overdub(&["inspect", file, "--exchange", "1", "--json"]);
+    let whole: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, whole["request"]["body"]["text"].as_str()), (0, Some(evil)));
+    assert_eq!(whole["request"]["headers"][0][1], evil);
+}
+
+#[test]
+fn repair_refuses_its_input_as_output_and_says_what_it_saved() {
+    let dir = TempDir::new().unwrap();
+    let (path, _) = sample(&dir, "torn.dub", End::Killed);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"torn");
+    put(&path, &bytes);
+    let fixed = dir.path().join("fixed.dub");
+    let (from, to) = (path.to_str().unwrap(), fixed.to_str().unwrap());
+    let (code, _, err) = overdub(&["repair", from, "-o", from]);
+    assert!(code == 2 && err.contains("same file"), "{err}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    let (code, out, err) = overdub(&["repair", from, "-o", to]);
+    assert!(code == 0 && out.contains("4 exchanges") && out.contains("4 B"), "{out}{err}");
+    assert_eq!(overdub(&["verify", to]).0, 0);
+}
