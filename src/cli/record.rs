@@ -1,11 +1,13 @@
 //! `overdub record`: the proxy in the foreground until a signal ends it.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::capture::CaptureError;
 use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust};
 
 use super::signals::Signals;
@@ -113,10 +115,17 @@ fn trust(arguments: &Arguments) -> Result<UpstreamTrust, CliError> {
 
 fn refused(error: &RecordError) -> CliError {
     let exit = match error {
-        RecordError::Thread(_) | RecordError::Writer => Exit::Broken,
+        RecordError::Thread(_)
+        | RecordError::Writer
+        | RecordError::Create { source: CaptureError::DiskFull(_), .. } => Exit::Broken,
         _ => Exit::Usage,
     };
-    CliError::because(exit, "cannot record", error)
+    match error {
+        RecordError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            CliError::new(exit, format!("cannot record: {error}: the address is in use; choose another with --listen"))
+        }
+        _ => CliError::because(exit, "cannot record", error),
+    }
 }
 
 /// Writes the address so that who waits for the file never reads half of it.
