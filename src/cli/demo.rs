@@ -150,7 +150,7 @@ fn speed(text: &str) -> Result<Speed, String> {
         return Ok(Speed::Max);
     }
     match text.strip_suffix('x').unwrap_or(text).parse::<f64>() {
-        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Speed::Factor(factor)),
+        Ok(factor) if (1e-6..=1e9).contains(&factor) => Ok(Speed::Factor(factor)),
         _ => Err("a factor such as 10, or `max`, is expected".to_owned()),
     }
 }
