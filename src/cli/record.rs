@@ -96,7 +96,11 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             if let RecordError::Finish { summary, .. } = &error {
                 sum_up(console, summary, &output, &root);
             }
-            Err(CliError::because(Exit::Broken, "the recording did not end well", &error))
+            let context = format!(
+                "the recording did not end well; `overdub verify {}` says what can be read of it",
+                output.display()
+            );
+            Err(CliError::because(Exit::Broken, context, &error))
         }
     }
 }
