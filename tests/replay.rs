@@ -1,6 +1,6 @@
 //! The engine against servers on loopback that behave and misbehave.
 
-mod command;
+pub(crate) mod command;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
@@ -608,7 +608,7 @@ fn two_runs_with_one_seed_send_the_same_bytes_and_another_seed_does_not() {
 }
 
 /// A TLS server with a certificate for 127.0.0.1, and the PEM of the root that signed it.
-fn tls_server() -> (Server, Vec<u8>) {
+pub(crate) fn tls_server() -> (Server, Vec<u8>) {
     let root_key = rcgen::KeyPair::generate().unwrap();
     let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

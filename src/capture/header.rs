@@ -4,7 +4,7 @@
 use super::{CaptureError, Provenance};
 
 /// First bytes of every capture, modelled on PNG's: not ASCII, so no text; line ends that careless transfers change.
-pub(super) const MAGIC: [u8; 8] = *b"\x8eDUB\r\n\x1a\n";
+pub const MAGIC: [u8; 8] = *b"\x8eDUB\r\n\x1a\n";
 
 /// The version that this program writes. FORMAT.md has the changelog.
 pub(super) const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 0 };

@@ -21,6 +21,7 @@ mod writer;
 
 pub use body_writer::BodyWriter;
 pub use error::CaptureError;
+pub use header::MAGIC;
 pub use reader::{Damage, Reader, SessionSummary};
 pub use recover::{BodyCheck, RepairReport, repair};
 pub use writer::{Compression, Summary, Writer};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use crate::capture::Reader;
+use crate::capture::{CaptureError, Reader};
 use crate::compare::{Settings, Verdict, compare};
 use crate::measure::{Load, MAGIC, Recorder, Run, RunInfo, RunKind};
 use crate::model::Exchange;
@@ -13,7 +13,8 @@ use crate::plan::endpoint_name;
 use crate::report::{self, Against};
 use crate::rules::Endpoint;
 
-use super::{CliError, Console, Exit};
+use super::inspect::cannot_read;
+use super::{CliError, Console, Exit, output};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,9 @@ fn positive(text: &str) -> Result<f64, String> {
 /// When an input cannot be read or an output cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let console = Console::new(arguments.quiet);
+    if let Some(path) = &arguments.html {
+        output::check(path, output::Kind::Other, &[&arguments.baseline, &arguments.candidate])?;
+    }
     let (baseline, candidate) = load(&arguments.baseline, &arguments.candidate, &console)?;
     let settings = Settings {
         margin_share: arguments.margin / 100.0,
@@ -107,9 +111,9 @@ fn unless_gone(written: io::Result<()>) -> Result<(), CliError> {
 /// When the file cannot be written.
 pub(super) fn write_html(path: &Path, run: &Run, against: Option<Against<'_>>) -> Result<(), CliError> {
     let write = || -> io::Result<()> {
-        let mut file = BufWriter::new(fs::File::create(path)?);
-        report::html(&mut file, run, against)?;
-        file.flush()
+        let mut page = Vec::new();
+        report::html(&mut page, run, against)?;
+        output::replace(path, 0o644, &page)
     };
     write().map_err(|e| CliError::because(Exit::Broken, format_args!("cannot write {}", path.display()), &e))
 }
@@ -149,9 +153,6 @@ impl Input {
         if head == word {
             return Ok(Self::Run(Box::new(Run::read(path).map_err(|e| cannot(&e))?)));
         }
-        if path.extension().is_some_and(|e| e == "run") {
-            return Err(CliError::new(Exit::Usage, format!("cannot read {}: not an overdub run", path.display())));
-        }
         Ok(Self::Capture(path.to_owned()))
     }
 }
@@ -161,9 +162,18 @@ impl Input {
 /// # Errors
 /// When the capture cannot be read.
 pub(super) fn recorded(path: &Path, namer: &Namer, console: &Console) -> Result<Run, CliError> {
-    let cannot =
-        |e: &dyn std::error::Error| CliError::because(Exit::Usage, format_args!("cannot read {}", path.display()), e);
-    let reader = Reader::open(path).map_err(|e| cannot(&e))?;
+    let cannot = |e: CaptureError| match e {
+        CaptureError::NotACapture => CliError::new(
+            Exit::Usage,
+            format!(
+                "cannot read {}: not an overdub run and not an overdub capture; `overdub replay -o` makes the one, \
+                 `overdub record -o` the other",
+                path.display()
+            ),
+        ),
+        other => cannot_read(path, &other),
+    };
+    let reader = Reader::open(path).map_err(cannot)?;
     let damage = reader.damage();
     if damage.torn_bytes > 0 || !damage.bad_frames.is_empty() {
         console
@@ -171,7 +181,7 @@ pub(super) fn recorded(path: &Path, namer: &Namer, console: &Console) -> Result<
     }
     let mut recorder = Recorder::default();
     for exchange in reader.exchanges() {
-        let exchange = exchange.map_err(|e| cannot(&e))?;
+        let exchange = exchange.map_err(cannot)?;
         recorder.add(&namer.name(&exchange), &exchange);
     }
     let provenance = reader.provenance();

@@ -1,8 +1,6 @@
 //! `overdub correlate`: a capture becomes a rules file.
 
-use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::capture::Reader;
@@ -11,7 +9,8 @@ use crate::model::Session;
 use crate::rules::RuleSet;
 
 use super::data;
-use super::{CliError, Console, Exit};
+use super::inspect::{Stop, cannot_read, settle};
+use super::{CliError, Console, Exit, output};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -41,11 +40,13 @@ pub struct Arguments {
 /// When an input cannot be read or the rules cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let console = Console::new(arguments.quiet);
+    let output = arguments.output.clone().unwrap_or_else(|| arguments.capture.with_extension("rules.toml"));
+    let inputs = [Some(arguments.capture.as_path()), arguments.data.as_deref()];
+    output::check(&output, output::Kind::Other, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
     let (reader, sessions) = open_sessions(&arguments.capture, console)?;
     let data = arguments.data.as_deref().map(data::read).transpose()?;
     let prior = if arguments.no_prior { Prior::None } else { Prior::KnownTokens };
     let rules = correlate(&sessions, &reader, data.as_ref(), prior);
-    let output = arguments.output.clone().unwrap_or_else(|| arguments.capture.with_extension("rules.toml"));
     write_rules(&output, &rules)?;
     if arguments.json {
         let summary = serde_json::json!({
@@ -58,9 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             })).collect::<Vec<_>>(),
         });
         let mut out = console.data();
-        if writeln!(out, "{summary}").and_then(|()| out.flush()).is_err() {
-            return Ok(Exit::Passed);
-        }
+        settle(writeln!(out, "{summary}").and_then(|()| out.flush()).map_err(Stop::from).map(|()| Exit::Passed))?;
     }
     tell(console, &rules, &output, data.is_some());
     Ok(Exit::Passed)
@@ -68,8 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
 
 /// Opens a capture and reads all its sessions, saying what is damaged.
 pub(super) fn open_sessions(path: &Path, console: Console) -> Result<(Reader, Vec<Session>), CliError> {
-    let unreadable = |e: &crate::capture::CaptureError| CliError::because(Exit::Usage, path.display(), e);
-    let reader = Reader::open(path).map_err(|e| unreadable(&e))?;
+    let reader = Reader::open(path).map_err(|e| cannot_read(path, &e))?;
     let damage = reader.damage();
     if damage.torn_bytes > 0 || !damage.bad_frames.is_empty() {
         console.warn(format_args!(
@@ -84,7 +82,7 @@ pub(super) fn open_sessions(path: &Path, console: Console) -> Result<(Reader, Ve
         .iter()
         .map(|summary| reader.session(summary.info.id))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| unreadable(&e))?;
+        .map_err(|e| cannot_read(path, &e))?;
     if sessions.iter().all(|s| s.exchanges.is_empty()) {
         let sentence =
             format!("{}: the capture holds no exchange; was the browser pointed at the proxy?", path.display());
@@ -94,14 +92,8 @@ pub(super) fn open_sessions(path: &Path, console: Console) -> Result<(Reader, Ve
 }
 
 /// Writes a rules file that only its owner can read: it names recorded credentials.
-pub(super) fn write_rules(path: &Path, rules: &RuleSet) -> Result<(), CliError> {
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(rules.print().as_bytes()));
+pub(crate) fn write_rules(path: &Path, rules: &RuleSet) -> Result<(), CliError> {
+    let written = output::replace(path, 0o600, rules.print().as_bytes());
     written.map_err(|e| CliError::because(Exit::Broken, format_args!("cannot write {}", path.display()), &e))
 }
 

@@ -4,6 +4,7 @@ mod directory;
 mod stages;
 mod story;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use tokio::runtime::{Builder, Runtime};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use crate::demo::{Account, Site, SiteConfig, accounts};
 use crate::plan::Speed;
 
+use super::inspect::{Stop as Printed, settle};
 use super::signals::Signals;
 use super::{CliError, Console, Exit};
 use directory::Directory;
@@ -110,9 +112,8 @@ struct Demo {
 impl Demo {
     fn conclude(&self, findings: &Findings) -> Result<Exit, CliError> {
         let mut out = self.console.data();
-        // A reader who has gone has seen enough.
-        let _ = findings.tell(&self.directory, &mut out);
-        drop(out);
+        let told = findings.tell(&self.directory, &mut out).and_then(|()| out.flush());
+        settle(told.map_err(Printed::from).map(|()| Exit::Passed))?;
         if findings.holds() {
             return Ok(Exit::Passed);
         }
@@ -149,7 +150,7 @@ fn speed(text: &str) -> Result<Speed, String> {
         return Ok(Speed::Max);
     }
     match text.strip_suffix('x').unwrap_or(text).parse::<f64>() {
-        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Speed::Factor(factor)),
+        Ok(factor) if (1e-6..=1e9).contains(&factor) => Ok(Speed::Factor(factor)),
         _ => Err("a factor such as 10, or `max`, is expected".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ mod data;
 mod demo;
 mod exit;
 mod inspect;
+mod output;
 mod record;
 mod repair;
 mod replay;
@@ -60,6 +61,7 @@ enum Command {
 /// # Errors
 /// One sentence for the user, and the exit code.
 pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
+    signals::survive_file_limit();
     match arguments.command {
         Command::Demo(a) => demo::run(a),
         Command::Record(a) => record::run(a),

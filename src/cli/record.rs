@@ -1,11 +1,13 @@
 //! `overdub record`: the proxy in the foreground until a signal ends it.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::capture::CaptureError;
 use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust};
 
 use super::signals::Signals;
@@ -94,7 +96,11 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             if let RecordError::Finish { summary, .. } = &error {
                 sum_up(console, summary, &output, &root);
             }
-            Err(CliError::because(Exit::Broken, "the recording did not end well", &error))
+            let context = format!(
+                "the recording did not end well; `overdub verify {}` says what can be read of it",
+                output.display()
+            );
+            Err(CliError::because(Exit::Broken, context, &error))
         }
     }
 }
@@ -113,10 +119,17 @@ fn trust(arguments: &Arguments) -> Result<UpstreamTrust, CliError> {
 
 fn refused(error: &RecordError) -> CliError {
     let exit = match error {
-        RecordError::Thread(_) | RecordError::Writer => Exit::Broken,
+        RecordError::Thread(_)
+        | RecordError::Writer
+        | RecordError::Create { source: CaptureError::DiskFull(_), .. } => Exit::Broken,
         _ => Exit::Usage,
     };
-    CliError::because(exit, "cannot record", error)
+    match error {
+        RecordError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            CliError::new(exit, format!("cannot record: {error}: the address is in use; choose another with --listen"))
+        }
+        _ => CliError::because(exit, "cannot record", error),
+    }
 }
 
 /// Writes the address so that who waits for the file never reads half of it.

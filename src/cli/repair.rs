@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::capture::{self, CaptureError, RepairReport};
 
 use super::inspect::{Stop, cannot_read, count, ranges, settle, size};
-use super::{CliError, Console, Exit};
+use super::{CliError, Console, Exit, output};
 
 /// Ranges of exchange numbers that a line names.
 const NAMED_RANGES: usize = 40;
@@ -19,10 +19,14 @@ pub struct Arguments {
     /// The new capture
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
+    output::check_new(&arguments.output, arguments.force, &arguments.file)?;
     let report =
         capture::repair(&arguments.file, &arguments.output).map_err(|error| cannot_repair(arguments, &error))?;
     let mut out = Console::new(false).data();
@@ -38,12 +42,22 @@ fn cannot_repair(arguments: &Arguments, error: &CaptureError) -> CliError {
         CaptureError::SameFile => {
             CliError::new(Exit::Usage, format!("{from} and {to} are the same file; name another one with -o"))
         }
-        CaptureError::DiskFull(_) => CliError::because(Exit::Broken, format_args!("cannot write {to}"), error),
+        CaptureError::DiskFull(cause) | CaptureError::Io(cause) if is_full(cause) => {
+            let context =
+                format!("cannot write {to}; make room or name another place with -o (what was saved is in it)");
+            CliError::because(Exit::Broken, context, cause)
+        }
         CaptureError::Io(cause) if arguments.file.is_file() => {
             CliError::because(Exit::Usage, format_args!("cannot copy {from} to {to}"), cause)
         }
         _ => cannot_read(&arguments.file, error),
     }
+}
+
+/// No room on the disk, or a limit of the system.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn print(out: &mut impl Write, arguments: &Arguments, report: &RepairReport) -> io::Result<()> {

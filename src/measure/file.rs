@@ -26,7 +26,7 @@ pub enum RunError {
     #[error("a run in format {0}, which this version cannot read; use a later overdub")]
     Newer(String),
     /// The file is cut or altered.
-    #[error("the run is damaged: {0}")]
+    #[error("the run is damaged ({0}); replay again to get another")]
     Damaged(String),
     /// There is no room on the disk.
     #[error("the disk is full")]
@@ -77,6 +77,10 @@ impl Run {
     /// # Errors
     /// When the file cannot be written; nothing is left behind then.
     pub fn write(&self, path: &Path) -> Result<(), RunError> {
+        // A device or a pipe must not be replaced by a file.
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            return self.write_to(BufWriter::new(fs::OpenOptions::new().write(true).open(path)?));
+        }
         let partial = partial_name(path);
         let written = self.write_partial(&partial).and_then(|()| Ok(fs::rename(&partial, path)?));
         if written.is_err() {

@@ -250,7 +250,8 @@ impl Journal {
             Err(error) => (so_far, Err(error)),
         };
         let lost = lost.saturating_add(self.unwritten);
-        Written { summary, closed, incomplete: self.incomplete, lost, trouble: self.trouble }
+        let trouble = self.trouble.or_else(|| closed.as_ref().err().map(sentence));
+        Written { summary, closed, incomplete: self.incomplete, lost, trouble }
     }
 
     fn count(&mut self, reason: String) {

@@ -35,7 +35,11 @@ impl Endpoint {
             .split('/')
             .skip(1)
             .enumerate()
-            .map(|(index, segment)| if varies(index) || looks_variable(segment) { "{}" } else { segment })
+            .map(|(index, segment)| {
+                // What no rules file could hold is folded, too.
+                let odd = segment.contains(|c: char| c == ' ' || c.is_control());
+                if odd || varies(index) || looks_variable(segment) { "{}" } else { segment }
+            })
             .collect();
         Self { method: request.method.clone(), origin: request.origin.clone(), path: format!("/{}", folded.join("/")) }
     }
@@ -70,11 +74,14 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let wrong = || EndpointError(text.to_owned());
-        let (method, url) = text.split_once(' ').ok_or_else(wrong)?;
+        // The method is whatever stands before the URL: foreign captures hold odd ones.
+        let scheme = text.find("://").ok_or_else(wrong)?;
+        let (method, _) = text[..scheme].rsplit_once(' ').ok_or_else(wrong)?;
+        let url = &text[method.len() + 1..];
         let origin: Origin = url.parse().map_err(|_| wrong())?;
         let after = url.find("://").map_or(0, |i| i + 3);
         let path = url[after..].find('/').map_or("/", |i| &url[after + i..]);
-        if method.is_empty() || path.contains(['?', '#', ' ']) {
+        if path.contains(['?', '#', ' ']) {
             return Err(wrong());
         }
         Ok(Self { method: method.to_owned(), origin, path: path.to_owned() })

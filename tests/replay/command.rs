@@ -69,7 +69,7 @@ fn exchange(id: u64, url: &str, started_ms: u64) -> Exchange {
 }
 
 /// A capture of one session: three pages of the shop, one of a third party.
-fn capture(folder: &Path) -> PathBuf {
+pub(crate) fn capture(folder: &Path) -> PathBuf {
     let path = folder.join("shop.dub");
     let provenance =
         Provenance { anchor_unix_ns: 0, source: "test".to_owned(), program: env!("CARGO_PKG_VERSION").to_owned() };

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::capture::{Reader, SessionSummary};
+use crate::cli::correlate::write_rules;
 use crate::cli::{CliError, Exit};
 use crate::compare::{Settings, compare};
 use crate::correlate::{Prior, correlate};
@@ -51,8 +52,7 @@ impl Demo {
         );
         let rules = correlate(&sessions, &capture, Some(&self.table()), Prior::KnownTokens);
         let rules_file = self.directory.rules();
-        let failed = |e| broken(&format!("cannot write {}", rules_file.display()), &e);
-        std::fs::write(&rules_file, rules.print()).map_err(failed)?;
+        write_rules(&rules_file, &rules)?;
         self.go_on()?;
 
         self.step(3, format_args!("playing them for {users} other people, {}", self.pace()));

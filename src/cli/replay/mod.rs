@@ -15,14 +15,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 
-use crate::capture::{CaptureError, Reader};
+use crate::capture::Reader;
 use crate::measure::{Aggregate, Failure, Load, Run, RunInfo, RunKind, SkippedOrigin};
 use crate::model::{Origin, Session};
 use crate::plan::{Plan, PlanError, Speed, Target, Users, Workload, plan};
 use crate::replay::{Config, End, Finished, Trust};
 use crate::rules::RuleSet;
 
-use super::{CliError, Console, Exit};
+use super::inspect::cannot_read;
+use super::{CliError, Console, Exit, output};
 use summary::{Account, plain};
 
 /// A generator that is later than this at its 99th percentile is worth a warning.
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// Stop after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = flags::duration)]
     duration: Option<Duration>,
+    /// Give an exchange up when its answer is not whole after this time, such as 30s
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = flags::duration)]
+    timeout: Duration,
     /// Fixes generated values and jitter: two runs with one seed send the same
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -109,7 +113,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
 /// Reads everything that is given and makes the plan of it.
 fn prepare(arguments: &Arguments, console: &Console) -> Result<(Plan, Config), CliError> {
     let path = &arguments.capture;
-    let reader = Reader::open(path).map_err(|e| unreadable(path, &e))?;
+    let reader = Reader::open(path).map_err(|e| cannot_read(path, &e))?;
     if !reader.damage().is_sound() {
         console.warn(format_args!("{}: the capture is not whole; see `overdub verify`", path.display()));
     }
@@ -144,13 +148,13 @@ fn prepare(arguments: &Arguments, console: &Console) -> Result<(Plan, Config), C
         .iter()
         .map(|summary| reader.session(summary.info.id))
         .collect::<Result<_, _>>()
-        .map_err(|e| unreadable(path, &e))?;
+        .map_err(|e| cannot_read(path, &e))?;
     let plan = plan(&sessions, &reader, &rules, &workload).map_err(|e| no_plan(&e))?;
-    Ok((plan, Config { trust, duration: arguments.duration, ..Config::default() }))
-}
-
-fn unreadable(path: &Path, error: &CaptureError) -> CliError {
-    CliError::because(Exit::Usage, path.display(), error)
+    let limits = Config::default();
+    let connect_timeout = limits.connect_timeout.min(arguments.timeout);
+    let config =
+        Config { trust, duration: arguments.duration, answer_timeout: arguments.timeout, connect_timeout, ..limits };
+    Ok((plan, config))
 }
 
 fn no_plan(error: &PlanError) -> CliError {
@@ -164,36 +168,35 @@ fn no_plan(error: &PlanError) -> CliError {
 }
 
 fn read_rules(path: &Path) -> Result<RuleSet, CliError> {
-    let text = fs::read_to_string(path)
+    let bytes = fs::read(path)
         .map_err(|e| CliError::because(Exit::Usage, format!("cannot read the rules {}", path.display()), &e))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let sound = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]);
+        let line = sound.matches('\n').count() + 1;
+        let column = sound.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        CliError::new(
+            Exit::Usage,
+            format!("{}:{line}:{column}: this is not UTF-8 text, so it is no rules file", path.display()),
+        )
+    })?;
     RuleSet::parse(&text).map_err(|e| {
         CliError::new(Exit::Usage, format!("{}:{}:{}: {}", path.display(), e.line, e.column, plain(&e.what)))
     })
 }
 
-/// Refuses to write the results where they would be lost or would destroy an input.
+/// Refuses to write the results where they would be lost or would destroy an input or a capture.
 fn check_out(arguments: &Arguments) -> Result<(), CliError> {
     let Some(out) = &arguments.out else { return Ok(()) };
-    let folder = out.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(CliError::new(Exit::Usage, format!("{}: there is no folder {}", out.display(), folder.display())));
-    }
-    if out.is_dir() {
-        return Err(CliError::new(Exit::Usage, format!("{} is a folder", out.display())));
-    }
-    let same = |input: &PathBuf| matches!((fs::canonicalize(input), fs::canonicalize(out)), (Ok(a), Ok(b)) if a == b);
     let inputs = [Some(&arguments.capture), arguments.rules.as_ref(), arguments.data.as_ref()];
-    if inputs.into_iter().flatten().any(same) {
-        return Err(CliError::new(Exit::Usage, format!("-o {} would overwrite an input", out.display())));
-    }
-    Ok(())
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    output::check(out, output::Kind::Run, &inputs)
 }
 
 /// Says which origins could be targets. Nothing is contacted that was not named.
 fn no_target(path: &Path, reader: &Reader) -> Result<CliError, CliError> {
     let mut origins: BTreeMap<Origin, u64> = BTreeMap::new();
     for exchange in reader.exchanges() {
-        *origins.entry(exchange.map_err(|e| unreadable(path, &e))?.request.origin).or_default() += 1;
+        *origins.entry(exchange.map_err(|e| cannot_read(path, &e))?.request.origin).or_default() += 1;
     }
     let mut origins: Vec<(Origin, u64)> = origins.into_iter().collect();
     origins.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
@@ -273,8 +276,15 @@ fn report(
         }
         _ => {}
     }
-    warn(console, &run, &failures);
     written?;
+    warn(console, &run, &failures);
+    if let Some(difference) = account.commonest().filter(|_| totals.failed == 0) {
+        let advice = match arguments.rules {
+            None => "make rules with `overdub correlate` and give them with --rules",
+            Some(_) => "look into the target's log, or correct the rules",
+        };
+        console.say(format_args!("overdub: answers differ from the recorded ones, most often {difference}; {advice}"));
+    }
     Ok(if end == End::Stopped {
         Exit::Interrupted
     } else if totals.failed > 0 || totals.sessions_failed > 0 {
@@ -294,6 +304,11 @@ fn warn(console: &Console, run: &Run, failures: &BTreeMap<Failure, String>) {
             plain(example)
         ));
     }
+    for (failure, example) in failures {
+        if let Some(advice) = advice(*failure) {
+            console.say(format_args!("overdub: {advice} ({})", plain(example)));
+        }
+    }
     let late = run.summary().lateness_us.map_or(Duration::ZERO, |l| Duration::from_micros(l.p99));
     if late > LATE {
         console.warn(format_args!(
@@ -302,4 +317,20 @@ fn warn(console: &Console, run: &Run, failures: &BTreeMap<Failure, String>) {
             watch::short(late)
         ));
     }
+}
+
+/// What a failure of the target means and what to do. TLS has a sentence of its own.
+fn advice(failure: Failure) -> Option<&'static str> {
+    Some(match failure {
+        Failure::Refused => "the target refused the connection; is it running, and is --target right?",
+        Failure::Connect => "the target could not be reached; is --target right, and is `ulimit -n` high enough?",
+        Failure::Tls => return None,
+        Failure::Closed => {
+            "the target closed connections before its answer was whole; look into its log, or play fewer --users"
+        }
+        Failure::Timeout => {
+            "the target did not answer in time; look into its log, play fewer --users, or raise --timeout"
+        }
+        Failure::Protocol => "what the target answered is not HTTP/1.1; are scheme and port of --target right?",
+    })
 }

@@ -109,6 +109,13 @@ impl Account<'_> {
         Ok(())
     }
 
+    /// The most frequent difference in words; none when all answers were as recorded.
+    pub fn commonest(&self) -> Option<String> {
+        let differences = self.differences();
+        let first = differences.first()?;
+        Some(format!("{} at {}, {} times", plain(first.text), plain(first.endpoint), first.count))
+    }
+
     /// Differences, most frequent first.
     fn differences(&self) -> Vec<Difference<'_>> {
         let mut all: Vec<Difference<'_>> = self
