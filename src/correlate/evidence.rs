@@ -131,6 +131,18 @@ impl Search<'_, '_> {
         }
     }
 
+    /// Whether a place is likely enough to be the source if it stands in a row about this user.
+    pub(super) fn fits_row(&self, i: usize, leaf: &Leaf, score: i32, atom: &Atom) -> bool {
+        let slot = slot_name(leaf, self.exchange(i));
+        let named = names_agree(&slot, &atom.key) || (ends_with_id(&slot) && ends_with_id(&atom.key));
+        match atom.kind {
+            Kind::Url(_) => leaf.url.is_some() && score >= 72,
+            Kind::Field { .. } => !leaf.name.is_empty() && atom.key == leaf.name,
+            Kind::Json { .. } | Kind::Attribute => named,
+            _ => false,
+        }
+    }
+
     /// Whether a value first came up, in places like this one, in an answer that depends on this user.
     fn is_born(&self, j: usize, atom: &Atom) -> bool {
         let context = place_like(atom);

@@ -207,12 +207,24 @@ impl Search<'_, '_> {
             }
         }
         candidates.sort_by_key(|(score, j, _)| (std::cmp::Reverse(*score), std::cmp::Reverse(*j)));
-        candidates.retain(|(score, j, atom)| self.accepts(i, leaf, class, across, *score, *j, atom));
-        for (score, j, atom) in candidates.into_iter().take(TRIES) {
-            if let Some(take) = self.extractor(j, atom) {
+        let (accepted, doubtful): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|(score, j, atom)| self.accepts(i, leaf, class, across, *score, *j, atom));
+        for (score, j, atom) in accepted.into_iter().take(TRIES) {
+            if let Some(take) = self.row_extractor(j, atom).or_else(|| self.extractor(j, atom)) {
                 let key = atom_key(atom, &take);
                 self.edge(i, leaf, value, j, take, key, class, score);
                 return true;
+            }
+        }
+        if !self.context.trace.is_asset(i) {
+            let likely: Vec<_> =
+                doubtful.into_iter().filter(|(s, _, a)| self.fits_row(i, leaf, *s, a)).take(TRIES).collect();
+            for (score, j, atom) in likely {
+                if let Some(take) = self.row_extractor(j, atom) {
+                    let key = atom_key(atom, &take);
+                    self.edge(i, leaf, value, j, take, key, class, score.max(80));
+                    return true;
+                }
             }
         }
         class == Strength::Strong && known_since.is_none() && self.by_boundary(i, leaf, value)
@@ -280,6 +292,48 @@ impl Search<'_, '_> {
         (self.take(j, &extractor)? == atom.value).then_some(extractor)
     }
 
+    /// The extractor for an atom of a list: out of the row that holds a value of this user.
+    fn row_extractor(&mut self, j: usize, atom: &Atom) -> Option<Extractor> {
+        let (last, before) = atom.lenses.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
+        let (before, behind) = match (&atom.kind, last) {
+            (Kind::Url(part), _) if !part.is_location => {
+                let base = String::from_utf8_lossy(&self.exchange(j).request.target).into_owned();
+                let pattern = part.pattern(&base, &|segment| self.varies(segment))?;
+                (&atom.lenses[..], Lens::Url(pattern))
+            }
+            (Kind::Json { in_list: true }, Some(Lens::Json(path))) => {
+                let (_, rest) = path.rsplit_once(']').filter(|(_, rest)| !rest.is_empty())?;
+                (before, Lens::Json(format!("${rest}")))
+            }
+            (Kind::Attribute, Some(lens)) => (before, lens.clone()),
+            (Kind::Field { hidden: false, .. }, Some(Lens::Form(_, name))) => {
+                (before, Lens::Form("*".into(), name.clone()))
+            }
+            _ => return None,
+        };
+        let text = body_text(self.exchange(j), self.context.bodies)?;
+        let values = self.context.parameters.values(self.context.session);
+        let mut columns: Vec<(usize, &str)> = self
+            .context
+            .parameters
+            .columns
+            .iter()
+            .zip(values)
+            .filter(|(_, value)| value.chars().count() >= 3)
+            .map(|(column, value)| (text.matches(value.as_str()).count(), column.as_str()))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        columns.sort_unstable();
+        let extractors: Vec<Extractor> = columns
+            .into_iter()
+            .map(|(_, column)| {
+                let row = Lens::Row(format!("{{{column}}}"));
+                Extractor(before.iter().cloned().chain([row, behind.clone()]).collect())
+            })
+            .collect();
+        extractors.into_iter().find(|extractor| self.take(j, extractor).as_deref() == Some(&atom.value))
+    }
+
     /// Whether a piece of a URL or text changes from user to user, as far as one recording tells.
     fn varies(&self, piece: &str) -> bool {
         let known = |edge: &Edge| edge.value == piece;
@@ -295,9 +349,14 @@ impl Search<'_, '_> {
             return known.clone();
         }
         let exchange = self.exchange(j);
+        let (parameters, session) = (self.context.parameters, self.context.session);
+        let user = |column: &str| -> Option<String> {
+            let at = parameters.columns.iter().position(|c| c == column)?;
+            parameters.values(session).get(at).cloned()
+        };
         let found = exchange.response.as_ref().and_then(|response| {
             let body = if extractor.needs_body() { body_text(exchange, self.context.bodies)? } else { String::new() };
-            extractor.extract(&ResponseView::new(&response.headers, body.as_bytes()))
+            extractor.extract(&ResponseView::new(&response.headers, body.as_bytes()), &user)
         });
         self.verified.insert(key, found.clone());
         found

@@ -8,7 +8,7 @@ use crate::model::{BodySource, Exchange, Incomplete, Nanos, Origin, Session};
 use crate::rules::{Endpoint, RuleSet, looks_variable, occurrences, url};
 
 use super::compile::{Slots, compile};
-use super::resolve::{Resolved, each_leaf, recorded_user, resolve};
+use super::resolve::{Resolved, each_leaf, resolve};
 use super::script::{Expectation, Extraction, Plan, Script, Skipped, Step};
 use super::template::VariableId;
 use super::users::users;
@@ -55,8 +55,7 @@ pub fn plan(
     let mut scripts = Vec::new();
     let mut recorded_rows = Vec::new();
     for session in sessions {
-        let resolved = resolve(session, bodies, rules);
-        let user = recorded_user(session, &resolved, rules);
+        let (resolved, user) = resolve(session, bodies, rules);
         let script = builder.script(session, &resolved, user);
         if !script.steps.is_empty() {
             let row: Vec<String> = rules

@@ -33,32 +33,43 @@ pub(super) struct Resolved {
     pub kind: PageKind,
 }
 
-/// Everything the rules find in a session, by exchange.
-pub(super) fn resolve(session: &Session, bodies: &dyn BodySource, rules: &RuleSet) -> Vec<Resolved> {
-    session.exchanges.iter().map(|exchange| resolve_one(exchange, bodies, rules)).collect()
+/// Everything the rules find in a session, by exchange, and which of the recorded users played it.
+pub(super) fn resolve(session: &Session, bodies: &dyn BodySource, rules: &RuleSet) -> (Vec<Resolved>, Option<usize>) {
+    let mut resolved: Vec<Resolved> = session.exchanges.iter().map(|exchange| unresolved(exchange, bodies)).collect();
+    let user = recorded_user(session, &resolved, rules);
+    let value = |column: &str| -> Option<String> {
+        rules.parameters.iter().find(|p| p.column == column)?.recorded.get(user?).cloned()
+    };
+    for (exchange, own) in session.exchanges.iter().zip(&mut resolved) {
+        let decoded = decoded_response(exchange, bodies);
+        let content_type = exchange.response.as_ref().and_then(|r| r.headers.text("content-type"));
+        own.kind = page_kind(content_type, &decoded);
+        own.given = given(exchange, &decoded, rules, &value);
+    }
+    (resolved, user)
 }
 
-fn resolve_one(exchange: &Exchange, bodies: &dyn BodySource, rules: &RuleSet) -> Resolved {
-    let request = &exchange.request;
-    let body = bodies.load(&request.body, LIMIT_BYTES as u64).unwrap_or_default();
-    let decoded = decoded_response(exchange, bodies);
+fn unresolved(exchange: &Exchange, bodies: &dyn BodySource) -> Resolved {
+    let body = bodies.load(&exchange.request.body, LIMIT_BYTES as u64).unwrap_or_default();
+    Resolved { given: Vec::new(), leaves: leaves(&exchange.request, &body), kind: PageKind::Empty, body }
+}
+
+fn given(exchange: &Exchange, decoded: &[u8], rules: &RuleSet, user: &dyn Fn(&str) -> Option<String>) -> Vec<Given> {
     let mut given = Vec::new();
-    if let Some(response) = &exchange.response {
-        let view = ResponseView::new(&response.headers, &decoded);
-        for (variable, rule) in rules.variables.iter().enumerate() {
-            for source in rule.from.iter().filter(|s| s.endpoint.matches(request)) {
-                if let Some(value) = source.take.extract(&view) {
-                    given.push(Given { variable, extractor: source.take.clone(), value });
-                }
+    let Some(response) = &exchange.response else { return given };
+    let view = ResponseView::new(&response.headers, decoded);
+    for (variable, rule) in rules.variables.iter().enumerate() {
+        for source in rule.from.iter().filter(|s| s.endpoint.matches(&exchange.request)) {
+            if let Some(value) = source.take.extract(&view, user) {
+                given.push(Given { variable, extractor: source.take.clone(), value });
             }
         }
     }
-    let content_type = exchange.response.as_ref().and_then(|r| r.headers.text("content-type"));
-    Resolved { given, leaves: leaves(request, &body), kind: page_kind(content_type, &decoded), body }
+    given
 }
 
 /// The response's body without content codings; empty when there is none or it cannot be had.
-pub(super) fn decoded_response(exchange: &Exchange, bodies: &dyn BodySource) -> Vec<u8> {
+fn decoded_response(exchange: &Exchange, bodies: &dyn BodySource) -> Vec<u8> {
     let Some(response) = &exchange.response else { return Vec::new() };
     let Ok(raw) = bodies.load(&response.body, LIMIT_BYTES as u64) else { return Vec::new() };
     match response.headers.text("content-encoding") {
@@ -69,7 +80,7 @@ pub(super) fn decoded_response(exchange: &Exchange, bodies: &dyn BodySource) -> 
 
 /// Which of the recorded users (index into each parameter's `recorded`) played this session: the one whose values stand
 /// in most slots that the rules name. `None` when none does.
-pub(super) fn recorded_user(session: &Session, resolved: &[Resolved], rules: &RuleSet) -> Option<usize> {
+fn recorded_user(session: &Session, resolved: &[Resolved], rules: &RuleSet) -> Option<usize> {
     let users = rules.parameters.iter().map(|p| p.recorded.len()).max()?;
     let mut hits = vec![0usize; users];
     for (exchange, resolved) in session.exchanges.iter().zip(resolved) {

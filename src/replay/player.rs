@@ -227,8 +227,12 @@ impl<'a, S: Sink> Player<'a, S> {
             Seen { status: answer.head.status, headers, body: whole.then_some(body), body_bytes: answer.body_bytes };
         divergences.extend(check::divergence(&step.expect, &seen, (&step.request.method, path)));
         let view = ResponseView::new(headers, body);
+        let user = |column: &str| -> Option<String> {
+            let at = lane.common.plan.columns.iter().position(|c| c == column)?;
+            self.planned.row.get(at).cloned()
+        };
         for extraction in &step.extract {
-            match extraction.extractor.extract(&view) {
+            match extraction.extractor.extract(&view, &user) {
                 Some(value) => {
                     if let Some(place) = own.variables.get_mut(extraction.variable.0 as usize) {
                         *place = Some(value);

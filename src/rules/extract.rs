@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::model::Headers;
 
 use super::lens::{Lens, Text};
+use super::row::{filled, rows};
 
 /// A chain of lenses, such as `json("$.form") | form("/a/{}", "token")`. Starts from the decoded body unless the first
 /// lens is a header or a cookie.
@@ -37,22 +38,32 @@ impl<'a> ResponseView<'a> {
 }
 
 impl Extractor {
-    /// The value, or `None` when the response does not hold it.
-    pub fn extract(&self, response: &ResponseView<'_>) -> Option<String> {
+    /// The value, or `None` when the response does not hold it. `user` gives the user's value in a data column.
+    pub fn extract(&self, response: &ResponseView<'_>, user: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         let (first, rest) = self.0.split_first()?;
         let start = match first {
             Lens::Header(name) => response.headers.text(name)?.to_owned(),
             Lens::Cookie(name) => response.headers.all("set-cookie").find_map(|field| cookie_value(field, name))?,
-            lens => lens.apply(&response.body)?,
+            _ => return follow(&self.0, &response.body, user).filter(|value| !value.is_empty()),
         };
-        let value = rest.iter().try_fold(start, |text, lens| lens.apply(&Text::new(text)))?;
-        (!value.is_empty()).then_some(value)
+        follow(rest, &Text::new(start), user).filter(|value| !value.is_empty())
     }
 
     /// Whether the body is looked at (else headers suffice).
     pub fn needs_body(&self) -> bool {
         !matches!(self.0.first(), Some(Lens::Header(_) | Lens::Cookie(_)))
     }
+}
+
+/// Goes down a chain of lenses. Behind a row lens, each row is tried until one leads to a value.
+fn follow(lenses: &[Lens], text: &Text<'_>, user: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let Some((lens, rest)) = lenses.split_first() else { return Some(text.as_str().to_owned()) };
+    if let Lens::Row(template) = lens {
+        let value = filled(template, user)?;
+        return rows(text.as_str(), &value).into_iter().find_map(|row| follow(rest, &Text::new(row), user));
+    }
+    let found = lens.apply(text)?;
+    follow(rest, &Text::new(found), user)
 }
 
 fn cookie_value(set_cookie: &[u8], name: &str) -> Option<String> {
@@ -126,7 +137,9 @@ mod tests {
 
     fn take(extractor: &str, headers: &[(&str, &str)], body: &str) -> Option<String> {
         let headers = Headers(headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect());
-        extractor.parse::<Extractor>().unwrap().extract(&ResponseView::new(&headers, body.as_bytes()))
+        extractor.parse::<Extractor>().unwrap().extract(&ResponseView::new(&headers, body.as_bytes()), &|column| {
+            (column == "tag").then(|| "t7".to_owned())
+        })
     }
 
     #[test]
@@ -134,6 +147,7 @@ mod tests {
         let page = r##"<html><meta name=csrf content=m1><form id=pay action="/pay"><input type=hidden name=tok value=t1></form>
             <form action="/orders/17/note"><input name="item-5-text" value=x></form>
             <button id=go data-key="k&amp;1"></button><a href="/orders/17/edit?x=1">e</a>
+            <ul><li>a<a href="/orders/3/view">v</a><li>t7 <a href="/orders/8/view">v</a></li></ul>
             <script>var conf={"wgToken":"ab\u002B"}; go("\/late\/9")</script></html>"##;
         let headers = [("Location", "https://h/orders/42?ref=r%2F1"), ("Set-Cookie", "sid=c1; Path=/")];
         for (extractor, value) in [
@@ -152,6 +166,8 @@ mod tests {
             (r##"between("data-key=\"", "\"")"##, Some("k&amp;1")),
             (r##"regex("href=\"([^\"]+)")"##, Some("/orders/17/edit?x=1")),
             (r##"meta("none")"##, None),
+            (r##"row("{tag}") | url("/orders/{}/view")"##, Some("8")),
+            (r##"row("{nobody}") | url("/orders/{}/view")"##, None),
         ] {
             assert_eq!(take(extractor, &headers, page).as_deref(), value, "{extractor}");
         }

@@ -21,6 +21,9 @@ pub enum Lens {
     Json(String),
     /// `form("/login", "token")`: the value of a field in the form with this key (see [`form_key`]); `*` is any form.
     Form(String, String),
+    /// `row("{tag}")`: the rows (elements of a page, objects of a JSON text) that hold the user's value of a data column;
+    /// the lenses behind it look into each, the smallest first, until one finds something.
+    Row(String),
     /// `field-name("image-{}-title")`: what stands at `{}` in the name of a form field.
     FieldName(String),
     /// `meta("csrf-token")`: the content of a meta tag.
@@ -87,6 +90,11 @@ impl<'a> Text<'a> {
         Self { text: text.into(), page: OnceCell::new() }
     }
 
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     fn page(&self) -> &Page {
         self.page.get_or_init(|| html::parse(&self.text))
     }
@@ -97,7 +105,7 @@ impl Lens {
     pub fn apply(&self, text: &Text<'_>) -> Option<String> {
         let (page, text) = (|| text.page(), &*text.text);
         let found = match self {
-            Self::Header(_) | Self::Cookie(_) => None,
+            Self::Header(_) | Self::Cookie(_) | Self::Row(_) => None,
             Self::Json(path) => json_path::lookup(text, path),
             Self::Form(key, field) => form_field(page(), key, field),
             Self::FieldName(pattern) => {
@@ -134,6 +142,7 @@ impl Lens {
             Self::Cookie(name) => ("cookie", vec![name]),
             Self::Json(path) => ("json", vec![path]),
             Self::Form(key, field) => ("form", vec![key, field]),
+            Self::Row(text) => ("row", vec![text]),
             Self::FieldName(pattern) => ("field-name", vec![pattern]),
             Self::Meta(name) => ("meta", vec![name]),
             Self::Attribute(element, name) => ("attribute", vec![element, name]),
@@ -153,6 +162,7 @@ impl Lens {
             ("json", [a]) if json_path::is_valid(a) => Self::Json(a.clone()),
             ("json", [a]) => return Err(format!("`{a}` is no JSON path such as $.order.id")),
             ("form", [a, b]) => Self::Form(a.clone(), b.clone()),
+            ("row", [a]) if a.contains('{') && a.contains('}') => Self::Row(a.clone()),
             ("field-name", [a]) if a.matches("{}").count() == 1 => Self::FieldName(a.clone()),
             ("meta", [a]) => Self::Meta(a.clone()),
             ("attribute", [a, b]) => Self::Attribute(a.clone(), b.clone()),
@@ -172,7 +182,7 @@ impl Lens {
             },
             _ => {
                 let known =
-                    "header, cookie, json, form, field-name, meta, attribute, url, script, decode, between, regex";
+                    "header, cookie, json, form, row, field-name, meta, attribute, url, script, decode, between, regex";
                 return Err(format!("no lens `{name}` with {} arguments; there are {known}", arguments.len()));
             }
         };

@@ -7,6 +7,7 @@ mod extract;
 mod json_path;
 mod lens;
 mod occurrence;
+mod row;
 mod ruleset;
 mod script;
 mod url_pattern;

@@ -31,7 +31,7 @@ pub struct JsonLeaf {
 
 /// All leaves of a JSON object or array in text order; `None` when the text is anything else.
 pub fn leaves(text: &str) -> Option<Vec<JsonLeaf>> {
-    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0, found: Vec::new() };
+    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0, found: Vec::new(), objects: Vec::new() };
     scan.space();
     if !matches!(scan.peek(), Some(b'{' | b'[')) {
         return None;
@@ -39,6 +39,15 @@ pub fn leaves(text: &str) -> Option<Vec<JsonLeaf>> {
     scan.value("$".to_owned(), 0)?;
     scan.space();
     (scan.at == scan.bytes.len()).then_some(scan.found)
+}
+
+/// Where the objects of a JSON text stand, braces included, inner ones before the ones around them; `None` when the text is
+/// no JSON object or array.
+pub fn objects(text: &str) -> Option<Vec<Range<usize>>> {
+    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0, found: Vec::new(), objects: Vec::new() };
+    scan.space();
+    scan.value("$".to_owned(), 0)?;
+    Some(scan.objects)
 }
 
 /// A path with one more key.
@@ -52,6 +61,7 @@ struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     found: Vec<JsonLeaf>,
+    objects: Vec<Range<usize>>,
 }
 
 impl Scan<'_> {
@@ -104,6 +114,13 @@ impl Scan<'_> {
     }
 
     fn object(&mut self, path: &str, depth: usize) -> Option<()> {
+        let start = self.at;
+        self.members(path, depth)?;
+        self.objects.push(start..self.at);
+        Some(())
+    }
+
+    fn members(&mut self, path: &str, depth: usize) -> Option<()> {
         self.eat(b'{')?;
         self.space();
         if self.eat(b'}').is_some() {
