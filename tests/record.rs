@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -763,4 +765,100 @@ fn a_capture_can_be_read_while_it_is_written() {
     });
     assert!(seen, "flushed without being asked");
     proxy.stop();
+}
+
+#[test]
+fn a_server_that_refuses_a_body_early_is_heard_at_once() {
+    let (address, served) = server(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+        read_all(&mut stream).len()
+    });
+    let proxy = Proxy::start();
+    let mut client = proxy.connect();
+    write!(client, "POST http://{address}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nfirst").unwrap();
+    assert!(text(&read_head(&mut client)).starts_with("HTTP/1.1 413"));
+    drop(client);
+    assert!(served.join().unwrap() < 1_000_000);
+    let recorded = proxy.stop();
+    assert_eq!(recorded.only().response.as_ref().unwrap().status, 413);
+    assert!(matches!(recorded.only().incomplete, Some(Incomplete::Upstream(_))), "{:?}", recorded.only().incomplete);
+}
+
+/// The program itself, with everything it keeps in `dir`.
+fn overdub(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_overdub"));
+    command.current_dir(dir).env("OVERDUB_CA_DIR", dir.join("ca")).args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn the_command_records_until_a_signal_and_never_replaces_a_capture_unasked() {
+    let (address, served) = server(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let record = ["record", "-o", "a.dub", "--listen", "127.0.0.1:0", "--ready-file", "ready"];
+    let child = overdub(dir.path(), &record).stderr(Stdio::piped()).spawn().unwrap();
+    let ready = (0..2000).find_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        std::fs::read_to_string(dir.path().join("ready")).ok()
+    });
+    let mut client = patient(TcpStream::connect(ready.unwrap().trim()).unwrap());
+    write!(client, "GET http://{address}/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    read_head(&mut client);
+    read_exactly(&mut client, 2);
+    served.join().unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("1 exchange in 1 session") && said.contains("overdub correlate a.dub"), "{said}");
+
+    let again = overdub(dir.path(), &record).output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    let capture = Reader::open(&dir.path().join("a.dub")).unwrap();
+    assert_eq!(capture.exchanges().count(), 1);
+}
+
+#[test]
+fn wrong_usage_ends_in_one_sentence_and_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "no certificate").unwrap();
+    for (arguments, said) in [
+        (["a.dub", "127.0.0.1:0", "--mode", "socks5"], "forward"),
+        (["a.dub", "127.0.0.1:0", "--upstream-ca", "notes.txt"], "notes.txt holds no PEM certificate"),
+        (["a.dub", "127.0.0.1:0", "--upstream-ca", "absent.pem"], "cannot read absent.pem"),
+        (["a.dub", "nowhere", "--mode", "forward"], "--listen"),
+        (["absent/a.dub", "127.0.0.1:0", "--mode", "forward"], "cannot create absent/a.dub"),
+    ] {
+        let [output, listen, flag, value] = arguments;
+        let arguments = ["record", "-o", output, "--listen", listen, flag, value];
+        let ended = overdub(dir.path(), &arguments).output().unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&ended.stderr).contains(said), "{arguments:?}: {}", text(&ended.stderr));
+        assert!(!dir.path().join("a.dub").exists());
+    }
+}
+
+#[test]
+fn the_root_is_shown_exported_and_located() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let ended = overdub(dir.path(), arguments).output().unwrap();
+        assert!(ended.status.success(), "{}", text(&ended.stderr));
+        text(&ended.stdout)
+    };
+    let path = run(&["ca", "path"]);
+    let pem = std::fs::read_to_string(path.trim()).unwrap();
+    assert_eq!(run(&["ca", "export"]), pem);
+    assert_eq!(run(&["ca", "export", "-o", "root.pem"]), "");
+    assert_eq!(std::fs::read_to_string(dir.path().join("root.pem")).unwrap(), pem);
+    assert!(!pem.contains("PRIVATE"));
+    let shown = run(&["ca", "show"]);
+    assert!(shown.contains("Overdub interception root") && shown.contains(path.trim()), "{shown}");
+    assert!(run(&["shell", "completions", "bash"]).contains("overdub"));
+    assert!(run(&["shell", "man", "record"]).contains("upstream"));
 }

@@ -8,9 +8,8 @@ use crate::correlate::{Prior, correlate};
 use crate::model::Session;
 use crate::rules::RuleSet;
 
-use super::data::read_table;
 use super::inspect::{Stop, cannot_read, settle};
-use super::{CliError, Console, Exit, output};
+use super::{CliError, Console, Exit, data, output};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -44,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
     let inputs = [Some(arguments.capture.as_path()), arguments.data.as_deref()];
     output::check(&output, output::Kind::Other, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
     let (reader, sessions) = open_sessions(&arguments.capture, console)?;
-    let data = arguments.data.as_deref().map(read_table).transpose()?;
+    let data = arguments.data.as_deref().map(data::read).transpose()?;
     let prior = if arguments.no_prior { Prior::None } else { Prior::KnownTokens };
     let rules = correlate(&sessions, &reader, data.as_ref(), prior);
     write_rules(&output, &rules)?;

@@ -1,76 +1,82 @@
-//! Data files: CSV with a header row, one row for each virtual user.
+//! Reads the data file that makes virtual users different people.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::{CliError, Exit};
 use crate::model::DataTable;
 
-use super::{CliError, Exit};
-
-/// Reads a data file.
+/// The table in a CSV file, whose first row names the columns.
 ///
 /// # Errors
-/// One sentence, when it cannot be read, has no header or no rows, a column twice, or a row of another length.
-pub(super) fn read_table(path: &Path) -> Result<DataTable, CliError> {
+/// One sentence when it cannot be read, is empty, or a row is shorter or longer than the header.
+pub fn read(path: &Path) -> Result<DataTable, CliError> {
     let bytes = std::fs::read(path)
-        .map_err(|e| CliError::because(Exit::Usage, format_args!("cannot read {}", path.display()), &e))?;
-    parse_table(&bytes).map_err(|what| CliError::new(Exit::Usage, format!("{}: {what}", path.display())))
+        .map_err(|e| CliError::because(Exit::Usage, format!("cannot read the data file {}", path.display()), &e))?;
+    parse(&bytes).map_err(|what| CliError::new(Exit::Usage, format!("{}: {what}", path.display())))
 }
 
-fn parse_table(bytes: &[u8]) -> Result<DataTable, String> {
+fn parse(bytes: &[u8]) -> Result<DataTable, String> {
+    // Spreadsheets put a byte order mark before the first column's name.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::Headers).from_reader(bytes);
-    let columns: Vec<String> = reader.headers().map_err(|e| describe(&e))?.iter().map(str::to_owned).collect();
-    if columns.is_empty() || columns.iter().all(String::is_empty) {
-        return Err("the file is empty; its first line must name the columns".to_owned());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes);
+    let header = reader.headers().map_err(|e| in_words(&e))?;
+    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+    if columns.iter().all(String::is_empty) {
+        return Err("the data file is empty; its first line must name the columns".to_owned());
     }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = columns.iter().find(|c| !seen.insert(c.as_str())) {
-        return Err(format!("the column `{twice}` is there twice"));
+    if let Some(nameless) = columns.iter().position(String::is_empty) {
+        return Err(format!("line 1: column {} has no name", nameless + 1));
+    }
+    for (at, name) in columns.iter().enumerate() {
+        if columns[..at].contains(name) {
+            return Err(format!("line 1: the column `{name}` is there twice"));
+        }
     }
     let rows = reader
         .records()
-        .map(|record| record.map(|r| r.iter().map(str::to_owned).collect()).map_err(|e| describe(&e)))
-        .collect::<Result<Vec<Vec<String>>, String>>()?;
+        .map(|row| row.map(|row| row.iter().map(str::to_owned).collect()))
+        .collect::<Result<Vec<Vec<String>>, _>>()
+        .map_err(|e| in_words(&e))?;
     if rows.is_empty() {
-        return Err("the file has a header but no rows".to_owned());
+        return Err("the data file has column names but no rows".to_owned());
     }
     Ok(DataTable { columns, rows })
 }
 
-fn describe(error: &csv::Error) -> String {
-    let line = error.position().map_or(0, csv::Position::line);
+fn in_words(error: &csv::Error) -> String {
+    let line = error.position().map_or_else(String::new, |at| format!("line {}: ", at.line()));
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("line {line} has {len} fields, the header has {expected_len}")
+            format!("{line}{len} values, but the first line names {expected_len} columns")
         }
-        csv::ErrorKind::Utf8 { .. } => format!("line {line} is not UTF-8"),
-        _ => format!("line {line} is not CSV"),
+        csv::ErrorKind::Utf8 { .. } => format!("{line}not UTF-8 text"),
+        _ => format!("{line}not CSV: {error}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse_table;
+    use super::*;
 
     #[test]
-    fn tables_are_read() {
-        let table = parse_table(b"\xef\xbb\xbfuser, pass\r\nann,\"a,1\"\r\nbob,b\r\n").unwrap();
-        assert_eq!(table.columns, ["user", "pass"]);
-        assert_eq!(table.rows, [["ann", "a,1"], ["bob", "b"]]);
+    fn a_table_has_columns_and_rows() {
+        let table = parse("\u{feff}name, password\r\nada,\"a,b\"\r\nbob, c \r\n".as_bytes()).unwrap();
+        assert_eq!(table.columns, ["name", "password"]);
+        assert_eq!(table.rows, [["ada", "a,b"], ["bob", " c "]]);
     }
 
     #[test]
-    fn mistakes_are_named_with_their_line() {
-        for (text, words) in [
-            (&b""[..], "empty"),
-            (b"a,b\n", "no rows"),
-            (b"a,a\n1,2\n", "twice"),
-            (b"a,b\n1,2\n3\n", "line 3 has 1 fields"),
-            (b"a\n\xff\n", "not UTF-8"),
+    fn what_is_wrong_with_a_data_file_is_said_with_its_line() {
+        for (text, sentence) in [
+            (&b""[..], "the data file is empty; its first line must name the columns"),
+            (b"\n\n", "the data file is empty; its first line must name the columns"),
+            (b"a,b\n", "the data file has column names but no rows"),
+            (b"a,b\n1,2\n3\n", "line 3: 1 values, but the first line names 2 columns"),
+            (b"a,a\n1,2\n", "line 1: the column `a` is there twice"),
+            (b"a,,c\n1,2,3\n", "line 1: column 2 has no name"),
+            (b"a\n\xff\xfe\n", "line 2: not UTF-8 text"),
         ] {
-            let error = parse_table(text).unwrap_err();
-            assert!(error.contains(words), "{error}");
+            assert_eq!(parse(text).unwrap_err(), sentence);
         }
     }
 }

@@ -156,7 +156,7 @@ fn greet(console: Console, recording: &Recording, output: &Path, root: &Path) {
 fn tell(console: Console, notice: &Notice, root: &Path) {
     match notice {
         Notice::CertificateRejected { host, reason } => console.say(format_args!(
-            "{}: the client refuses our certificate ({}); it has to trust {}",
+            "{}: the client broke off its TLS handshake ({}); to be recorded it has to trust {}",
             clean(host),
             clean(reason),
             root.display()
@@ -191,7 +191,7 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
         console.warn(format_args!("for a time the capture could not be written: {trouble}"));
     }
     if !summary.remarks.rejected.is_empty() {
-        console.say("connections on which clients refused our certificate:");
+        console.say("connections on which clients refused our certificate or broke off the handshake:");
         for Rejection { host, times, accepted } in &summary.remarks.rejected {
             console.say(format_args!("  {times:>6}  {} (accepted on {accepted})", clean(host)));
         }

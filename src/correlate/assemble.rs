@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rules::{
-    Endpoint, GeneratorKind, GeneratorRule, ParameterRule, Place, RuleSet, Source, Unexplained, VariableRule,
+    Endpoint, GeneratorKind, GeneratorRule, Lens, ParameterRule, Place, RuleSet, Source, Unexplained, VariableRule,
+    fold_name,
 };
 
 use super::parameters::Parameters;
@@ -86,6 +87,7 @@ fn variables(traces: &[Trace<'_>], endpoints: &Endpoints, edges: &[Edge]) -> Vec
     for edge in edges {
         let origin = match edge.strength {
             Strength::Strong => String::new(),
+            _ if is_own_field(edge) => "field".to_owned(),
             _ => format!("{} {}", endpoints.of[edge.session][edge.source], edge.take),
         };
         groups.entry((edge.key.clone(), origin)).or_default().push(edge);
@@ -118,6 +120,11 @@ fn variables(traces: &[Trace<'_>], endpoints: &Endpoints, edges: &[Edge]) -> Vec
         });
     }
     rules
+}
+
+/// Whether a field of a form goes into the request field of the same name.
+fn is_own_field(edge: &Edge) -> bool {
+    matches!(edge.take.0.last(), Some(Lens::Form(_, field)) if edge.slot.ends_with(&format!(".{}", fold_name(field))))
 }
 
 /// From the best edge: how unlikely the value is, and how well source and slot fit.

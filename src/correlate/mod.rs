@@ -7,6 +7,8 @@
 mod assemble;
 mod atoms;
 mod boundary;
+mod consistency;
+mod evidence;
 mod generators;
 mod parameters;
 mod prior;
@@ -41,5 +43,6 @@ pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&Da
             search::Context { trace, bodies, parameters: &parameters, session: index, across: &across, prior };
         search::search(&context, &needles, &mut atoms, &mut findings);
     }
+    consistency::drop_coincidences(&traces, &mut findings.edges);
     assemble::assemble(&traces, &parameters, findings)
 }

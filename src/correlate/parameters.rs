@@ -140,7 +140,7 @@ fn stands_in(leaf: &Leaf, value: &str, column: &str) -> bool {
         return false;
     }
     if value.chars().count() < 3 {
-        return text == value && super::search::names_agree(&leaf.name, column);
+        return text == value && super::evidence::names_agree(&leaf.name, column);
     }
     let typed_ahead = text.chars().count() >= 3
         && text.len() < value.len()

@@ -65,7 +65,7 @@ fn looks_like_time(value: &str) -> bool {
 /// Words joined by separators, with a number here or there: `note-by-user01`, `utf-8`, `jquery-3.6.0.min`, `text/x-wiki`.
 fn is_wordy(value: &str) -> bool {
     let pieces: Vec<&str> = value.split(|c: char| !c.is_alphanumeric()).filter(|p| !p.is_empty()).collect();
-    let wordy = |piece: &&str| {
+    let wordy = |piece: &str| {
         let stem = piece.trim_end_matches(|c: char| c.is_ascii_digit());
         let is_word = stem.len() >= 2
             && stem.chars().all(char::is_alphabetic)
@@ -76,7 +76,7 @@ fn is_wordy(value: &str) -> bool {
         is_word || is_short_number || is_letter
     };
     let words = pieces.iter().filter(|p| p.chars().any(char::is_alphabetic)).count();
-    words > 0 && pieces.iter().all(|p| wordy(&p))
+    words > 0 && pieces.into_iter().all(wordy)
 }
 
 fn is_camel_case(value: &str) -> bool {

@@ -261,6 +261,25 @@ fn several_sessions_tell_constants_from_ids() {
 }
 
 #[test]
+fn a_number_that_is_equal_only_sometimes_is_no_token() {
+    let mut story = Story::default();
+    for (first, second, version) in [(1, 4, 1), (3, 2, 7)] {
+        story.session();
+        let next = version + 1;
+        story.json("POST /carts", "{}", &format!(r#"{{"version":{version}}}"#));
+        story.json(
+            "PUT /carts/c",
+            &format!(r#"{{"quantity":{first},"version":{version}}}"#),
+            &format!(r#"{{"version":{next}}}"#),
+        );
+        story.json("PUT /carts/c", &format!(r#"{{"quantity":{second},"version":{next}}}"#), "{}");
+    }
+    let found = links(&story.rules(None));
+    assert!(found.iter().all(|l| l.starts_with("json.$.version <- ")), "{found:?}");
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
 fn what_has_no_source_is_listed() {
     let mut story = Story::default();
     story.page("/", "nothing");

@@ -9,9 +9,10 @@ use crate::rules::{Endpoint, RuleSet, looks_variable, occurrences, url};
 
 use super::compile::{Slots, compile};
 use super::resolve::{Resolved, each_leaf, recorded_user, resolve};
-use super::script::{Expectation, Extraction, Plan, PlannedUser, Script, Skipped, Step};
+use super::script::{Expectation, Extraction, Plan, Script, Skipped, Step};
 use super::template::VariableId;
-use super::workload::{Target, Users, Workload};
+use super::users::users;
+use super::workload::{Target, Workload};
 
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -364,77 +365,4 @@ pub fn path_fits(folded: &str, path: &str) -> bool {
     let mut given = path.split('/');
     folded.split('/').all(|wanted| given.next().is_some_and(|g| wanted == "{}" || wanted == g))
         && given.next().is_none()
-}
-
-/// Who plays what, by arrival.
-fn users(
-    scripts: &[(&Session, Arc<Script>)],
-    recorded_rows: &[Arc<[String]>],
-    rules: &RuleSet,
-    workload: &Workload,
-) -> Result<Vec<PlannedUser>, PlanError> {
-    let total = match workload.users {
-        Users::Multiplied(copies) => scripts.len() * copies as usize,
-        Users::Concurrent(users) => users as usize,
-    };
-    let rows = rows(rules, workload, total, scripts.len())?;
-    let anchor =
-        scripts.iter().filter_map(|(s, _)| s.exchanges.first()).map(|e| e.timing.started).min().unwrap_or_default();
-    let mut random = SplitMix(workload.seed);
-    let mut users = Vec::with_capacity(total);
-    for number in 0..total {
-        let script = number % scripts.len();
-        let (session, _) = &scripts[script];
-        let clone = u32::try_from(number / scripts.len()).unwrap_or(u32::MAX);
-        let first = session.exchanges.first().map_or(anchor, |e| e.timing.started);
-        let last = session.exchanges.iter().map(|e| e.timing.finished).max().unwrap_or(first);
-        // Copies of one person do not all come in the same instant: they spread over a tenth of the session.
-        let spread = (last.since(first) / 10).max(Duration::from_secs(1));
-        let jitter = if clone == 0 { Duration::ZERO } else { spread.mul_f64(random.unit()) };
-        let arrival = Nanos::from_duration(workload.speed.scale(first.since(anchor) + jitter));
-        let row = rows.get(number).cloned().unwrap_or_else(|| recorded_rows[script].clone());
-        users.push(PlannedUser { script, clone, arrival, row });
-    }
-    users.sort_by_key(|u| (u.arrival, u.clone, u.script));
-    Ok(users)
-}
-
-/// One data row for each user, in the order of the rules' parameters; empty when the recorded users play themselves.
-fn rows(rules: &RuleSet, workload: &Workload, users: usize, sessions: usize) -> Result<Vec<Arc<[String]>>, PlanError> {
-    let columns = rules.columns();
-    if columns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let Some(data) = &workload.data else {
-        return if users <= sessions { Ok(Vec::new()) } else { Err(PlanError::NoData(columns)) };
-    };
-    let places: Vec<usize> = columns
-        .iter()
-        .map(|c| data.columns.iter().position(|d| d == c).ok_or_else(|| PlanError::NoColumn(c.clone())))
-        .collect::<Result<_, _>>()?;
-    if data.rows.len() < users {
-        return Err(PlanError::TooFewRows { rows: data.rows.len(), users });
-    }
-    let pick = |row: &Vec<String>| -> Arc<[String]> { places.iter().map(|p| row[*p].clone()).collect() };
-    Ok(data.rows.iter().take(users).map(pick).collect())
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same on every machine.
-#[derive(Clone, Debug)]
-pub struct SplitMix(pub u64);
-
-impl SplitMix {
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number from 0 (included) to 1 (excluded).
-    pub fn unit(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }

@@ -17,14 +17,14 @@ pub fn page_kind(content_type: Option<&str>, body: &[u8]) -> PageKind {
     if body.is_empty() {
         return PageKind::Empty;
     }
-    if body.len() <= LIMIT_BYTES {
-        if let Ok(text) = std::str::from_utf8(body) {
-            if media == "text/html" || (media.is_empty() && looks_like_markup(text)) {
-                return html_kind(text);
-            }
-            if media.ends_with("json") || (media.is_empty() && text.trim_start().starts_with('{')) {
-                return json_kind(text);
-            }
+    if body.len() <= LIMIT_BYTES
+        && let Ok(text) = std::str::from_utf8(body)
+    {
+        if media == "text/html" || (media.is_empty() && looks_like_markup(text)) {
+            return html_kind(text);
+        }
+        if media.ends_with("json") || (media.is_empty() && text.trim_start().starts_with('{')) {
+            return json_kind(text);
         }
     }
     PageKind::Other(media)

@@ -126,7 +126,11 @@ impl Piece {
 
 /// Appends all pieces to `out`. False when any of them wrote a recorded value for want of a new one.
 pub fn render_all(pieces: &[Piece], values: &mut dyn Values, out: &mut Vec<u8>) -> bool {
-    pieces.iter().fold(true, |fresh, piece| piece.render(values, out) && fresh)
+    let mut fresh = true;
+    for piece in pieces {
+        fresh &= piece.render(values, out);
+    }
+    fresh
 }
 
 #[cfg(test)]

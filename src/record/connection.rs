@@ -1,6 +1,7 @@
 //! One client connection from its first byte: plain HTTP to the proxy, or a tunnel in which TLS, HTTP or anything else
 //! may follow.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,9 +171,17 @@ impl Tunnel {
                 let route = Route::Fixed(self.origin);
                 Client::new(self.proxy, self.visitor, link, route, self.stop).secured(sni, tried).converse().await;
             }
-            Ok(Err(error)) => self.proxy.tally.rejected(&self.origin.host, error.to_string()),
+            Ok(Err(error)) => self.proxy.tally.rejected(&self.origin.host, refusal(&error)),
             Err(_) => self.proxy.tally.rejected(&self.origin.host, "no handshake within 15 seconds".into()),
         }
+    }
+}
+
+/// Why a client broke off its handshake.
+fn refusal(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::NoApplicationProtocol) => "it speaks HTTP/2 only, which is not recorded".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -222,10 +222,11 @@ fn quoted(script: &str, take: &mut impl FnMut(&str) -> Option<String>) -> Option
         rest = &rest[at + 1..];
         let end = rest.find([quote, '\n']).unwrap_or(rest.len());
         let inside = &rest[..end];
-        if inside.len() < 4096 && inside.contains('/') {
-            if let Some(found) = take(&inside.replace("\\/", "/").replace("\\u0026", "&")) {
-                return Some(found);
-            }
+        if inside.len() < 4096
+            && inside.contains('/')
+            && let Some(found) = take(&inside.replace("\\/", "/").replace("\\u0026", "&"))
+        {
+            return Some(found);
         }
         // The closing quote may open the next string when quotes are unbalanced: look at it again.
         if inside.is_empty() {

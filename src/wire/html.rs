@@ -236,10 +236,10 @@ impl Builder {
             "option" => self.close_option(),
             "select" => {
                 self.close_option();
-                if let Some(select) = self.select.take() {
-                    if let Some(value) = select.chosen.or(select.first) {
-                        self.field(Field { name: select.name, value, kind: FieldKind::Open }, select.owner);
-                    }
+                if let Some(select) = self.select.take()
+                    && let Some(value) = select.chosen.or(select.first)
+                {
+                    self.field(Field { name: select.name, value, kind: FieldKind::Open }, select.owner);
                 }
             }
             "textarea" | "script" | "title" => match self.collecting.take() {
@@ -263,14 +263,14 @@ impl Builder {
                 String::new()
             }
         };
-        if let Some(select) = &mut self.select {
-            if let Some((value, selected)) = select.option.take() {
-                let value = value.unwrap_or_else(|| text.trim().to_owned());
-                if selected {
-                    select.chosen = Some(value.clone());
-                }
-                select.first.get_or_insert(value);
+        if let Some(select) = &mut self.select
+            && let Some((value, selected)) = select.option.take()
+        {
+            let value = value.unwrap_or_else(|| text.trim().to_owned());
+            if selected {
+                select.chosen = Some(value.clone());
             }
+            select.first.get_or_insert(value);
         }
     }
 

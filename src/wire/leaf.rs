@@ -103,10 +103,8 @@ pub fn leaves(request: &Request, body: &[u8]) -> Vec<Leaf> {
     for (index, (name, value)) in request.headers.0.iter().enumerate() {
         let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
         let skipped = lower.starts_with("sec-") || lower.starts_with(':') || SKIPPED_HEADERS.contains(&lower.as_str());
-        if !skipped {
-            if let Some(view) = View::raw(value) {
-                header_leaves(index, &lower, &view, &mut found);
-            }
+        if !skipped && let Some(view) = View::raw(value) {
+            header_leaves(index, &lower, &view, &mut found);
         }
     }
     if !body.is_empty() && body.len() <= LIMIT_BYTES && request.headers.first("content-encoding").is_none() {
@@ -232,13 +230,13 @@ fn header_leaves(index: usize, lower: &str, view: &View, found: &mut Vec<Leaf>) 
         found.push(place.leaf(format!("{path}.token"), lower, LeafKind::Value, token));
     } else if let Some(coded) = view.text.strip_prefix("Basic ").filter(|_| lower == "authorization") {
         let coded = view.slice(view.text.len() - coded.len()..view.text.len());
-        if let Some((text, island)) = coded.base64_decoded() {
-            if let Some(inner) = View::raw(text.as_bytes()) {
-                let mut leaf = place.leaf(format!("{path}.basic"), lower, LeafKind::Text, inner);
-                leaf.span = coded.span();
-                leaf.island = Some(island);
-                found.push(leaf);
-            }
+        if let Some((text, island)) = coded.base64_decoded()
+            && let Some(inner) = View::raw(text.as_bytes())
+        {
+            let mut leaf = place.leaf(format!("{path}.basic"), lower, LeafKind::Text, inner);
+            leaf.span = coded.span();
+            leaf.island = Some(island);
+            found.push(leaf);
         }
     } else {
         found.push(place.leaf(path, lower, LeafKind::Value, view.clone()));

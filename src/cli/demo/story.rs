@@ -85,7 +85,7 @@ impl Findings {
         let capture = word(&directory.capture());
         writeln!(out, "  overdub inspect {capture}")?;
         writeln!(out, "  overdub compare {capture} {}", word(&directory.run()))?;
-        writeln!(out, "  overdub record -o mine.dub --browser https://your.test.site")
+        writeln!(out, "  overdub record -o mine.dub    (and point a browser at the proxy that it names)")
     }
 
     fn widest(&self, directory: &Directory) -> usize {

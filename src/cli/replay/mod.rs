@@ -1,6 +1,5 @@
 //! `overdub replay`.
 
-mod data;
 mod flags;
 mod limits;
 mod summary;
@@ -143,7 +142,7 @@ fn prepare(arguments: &Arguments, console: &Console) -> Result<(Plan, Config), C
         speed: arguments.speed,
         users: arguments.users,
         targets: arguments.targets.clone(),
-        data: arguments.data.as_deref().map(data::read).transpose()?,
+        data: arguments.data.as_deref().map(super::data::read).transpose()?,
         iterations: arguments.iterations.unwrap_or(if arguments.duration.is_some() { u32::MAX } else { 1 }),
         seed: arguments.seed,
     };
