@@ -91,7 +91,7 @@ pub(super) fn open_sessions(path: &Path, console: Console) -> Result<(Reader, Ve
 }
 
 /// Writes a rules file that only its owner can read: it names recorded credentials.
-pub(super) fn write_rules(path: &Path, rules: &RuleSet) -> Result<(), CliError> {
+pub(crate) fn write_rules(path: &Path, rules: &RuleSet) -> Result<(), CliError> {
     let written = output::replace(path, 0o600, rules.print().as_bytes());
     written.map_err(|e| CliError::because(Exit::Broken, format_args!("cannot write {}", path.display()), &e))
 }

@@ -57,7 +57,7 @@ mod tests {
         let vary = |run: &str| run.bytes().any(|b| b.is_ascii_digit());
         let text = "x user 17 said token is <abc1> and token for 9 is <def2>";
         let lens = between(text, "abc1", &vary).unwrap();
-        assert_eq!(lens.apply(text).as_deref(), Some("abc1"));
+        assert_eq!(lens.apply(&crate::rules::Text::new(text)).as_deref(), Some("abc1"));
         assert_eq!(between(text, "nothing", &vary), None);
         let Lens::Between(left, _) = lens else { panic!() };
         assert!(!left.contains("17"), "{left}");

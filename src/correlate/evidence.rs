@@ -1,7 +1,5 @@
 //! Is it the source? How well a place in a response fits a slot of a request, and whether that is evidence enough.
 
-use std::collections::HashSet;
-
 use crate::model::Exchange;
 use crate::rules::{Leaf, LeafKind, Lens, url};
 
@@ -10,7 +8,7 @@ use super::atoms::{Atom, Kind};
 use super::prior::is_known_token;
 use super::search::Search;
 use super::strength::Strength;
-use super::trace::{Across, each};
+use super::trace::Across;
 
 impl Search<'_, '_> {
     /// How well a place in a response fits a slot, 0 to 100.
@@ -157,11 +155,7 @@ impl Search<'_, '_> {
         );
         let first = self.index.get(atom.value.as_str()).into_iter().flatten().map(|(j, _)| *j).min();
         let sent = |before: usize| {
-            let mut found = false;
-            for leaves in &self.context.trace.leaves[..=before] {
-                each(leaves, &mut |leaf| found |= leaf.view.text == atom.value);
-            }
-            found
+            self.sent.get(atom.value.as_str()).is_some_and(|uses| uses.iter().any(|(i, _)| *i <= before))
         };
         keyed && first.is_some_and(|first| first < i && !sent(first))
     }
@@ -186,10 +180,7 @@ impl Search<'_, '_> {
         if !matches!(atom.value.as_str(), "0" | "1") {
             return false;
         }
-        let same_key = |other: &&Atom| other.key == atom.key && matches!(other.kind, Kind::Field { .. });
-        let values: HashSet<&str> =
-            self.index.values().flatten().map(|(_, a)| *a).filter(same_key).map(|a| a.value.as_str()).collect();
-        values.len() <= 1
+        self.fields.get(atom.key.as_str()).is_none_or(|values| values.len() <= 1)
     }
 }
 

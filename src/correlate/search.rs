@@ -79,8 +79,24 @@ pub(super) fn search(context: &Context<'_>, needles: &HashSet<String>, cache: &m
             index.entry(atom.value.as_str()).or_default().push((j, atom));
         }
     }
-    let mut search =
-        Search { context, index, depends: vec![false; exchanges.len()], verified: HashMap::new(), edges: Vec::new() };
+    let mut sent: HashMap<&str, Vec<(usize, &Leaf)>> = HashMap::new();
+    for (i, leaves) in context.trace.leaves.iter().enumerate() {
+        each(leaves, &mut |leaf| sent.entry(leaf.view.text.as_str()).or_default().push((i, leaf)));
+    }
+    let mut fields: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for atom in atoms.iter().flatten().filter(|a| matches!(a.kind, Kind::Field { .. })) {
+        fields.entry(atom.key.as_str()).or_default().insert(atom.value.as_str());
+    }
+    let mut search = Search {
+        context,
+        index,
+        sent,
+        fields,
+        depends: vec![false; exchanges.len()],
+        explained: HashSet::new(),
+        verified: HashMap::new(),
+        edges: Vec::new(),
+    };
     for i in 0..exchanges.len() {
         let from_redirect =
             context.trace.redirected_from(i).is_some_and(|j| context.trace.creates(j) || search.depends[j]);
@@ -97,6 +113,12 @@ pub(super) fn search(context: &Context<'_>, needles: &HashSet<String>, cache: &m
 pub(super) struct Search<'a, 'c> {
     pub context: &'c Context<'a>,
     pub index: HashMap<&'c str, Vec<(usize, &'c Atom)>>,
+    /// Where each value was sent.
+    pub sent: HashMap<&'c str, Vec<(usize, &'c Leaf)>>,
+    /// Values that fields of each name were rendered with.
+    pub fields: HashMap<&'c str, HashSet<&'c str>>,
+    /// Exchange and value of every edge.
+    explained: HashSet<(usize, String)>,
     /// Whether what an exchange answers depends on the user: its target holds user data or a correlated value, or it is
     /// where a creating request redirected to.
     pub depends: Vec<bool>,
@@ -207,15 +229,10 @@ impl Search<'_, '_> {
     /// The first request that sent the value before anything explained it: what the client knew then, no later answer gave
     /// it. Weak values count only in the same place.
     fn sent_unexplained(&self, i: usize, leaf: &Leaf, value: &str, class: Strength) -> Option<usize> {
-        (0..i).find(|earlier| {
-            let mut sent = false;
-            each(&self.context.trace.leaves[*earlier], &mut |other| {
-                let same_name = !leaf.name.is_empty() && other.name == leaf.name;
-                let same_place = class == Strength::Strong || other.path == leaf.path || same_name;
-                let explained = || self.edges.iter().any(|e| e.user == *earlier && e.value == value);
-                sent |= other.view.text == value && same_place && !explained();
-            });
-            sent
+        self.sent.get(value)?.iter().take_while(|(earlier, _)| *earlier < i).find_map(|(earlier, other)| {
+            let same_name = !leaf.name.is_empty() && other.name == leaf.name;
+            let same_place = class == Strength::Strong || other.path == leaf.path || same_name;
+            (same_place && !self.explained.contains(&(*earlier, value.to_owned()))).then_some(*earlier)
         })
     }
 
@@ -235,6 +252,7 @@ impl Search<'_, '_> {
             self.depends[i] = true;
         }
         let named = names_agree(&slot_name(leaf, self.exchange(i)), &key);
+        self.explained.insert((i, value.to_owned()));
         self.edges.push(Edge {
             named,
             session: self.context.session,
@@ -279,7 +297,7 @@ impl Search<'_, '_> {
         let exchange = self.exchange(j);
         let found = exchange.response.as_ref().and_then(|response| {
             let body = if extractor.needs_body() { body_text(exchange, self.context.bodies)? } else { String::new() };
-            extractor.extract(ResponseView { headers: &response.headers, body: body.as_bytes() })
+            extractor.extract(&ResponseView::new(&response.headers, body.as_bytes()))
         });
         self.verified.insert(key, found.clone());
         found
@@ -393,11 +411,8 @@ impl Search<'_, '_> {
     }
 
     fn is_used_once(&self, value: &str) -> bool {
-        let mut uses = 0;
-        for leaves in &self.context.trace.leaves {
-            each(leaves, &mut |leaf| uses += usize::from(leaf.inside.is_empty() && leaf.view.text == value));
-        }
-        uses == 1
+        let uses = self.sent.get(value).into_iter().flatten().filter(|(_, leaf)| leaf.inside.is_empty());
+        uses.count() == 1
     }
 }
 

@@ -158,6 +158,7 @@ impl Builder<'_> {
         let mut bound = Bound { names: Vec::new(), ids: HashMap::new(), extractions: BTreeMap::new() };
         let jar = cookies_set(session);
         let mut steps: Vec<Step> = Vec::new();
+        let mut latest: HashMap<String, usize> = HashMap::new();
         let recorded_values: Vec<&str> = user.map_or_else(Vec::new, |u| {
             self.rules.parameters.iter().filter_map(|p| p.recorded.get(u)).map(String::as_str).collect()
         });
@@ -170,13 +171,11 @@ impl Builder<'_> {
                 .filter(|j| session.exchanges[*j].timing.finished <= started)
                 .collect();
             let known_cookie = |name: &str| {
-                jar.iter().any(|(j, host, n)| before.contains(j) && *host == exchange.request.origin.host && n == name)
+                let over = |j: &usize| session.exchanges[*j].timing.finished <= started;
+                jar.get(&(exchange.request.origin.host.clone(), name.to_owned()))
+                    .is_some_and(|set| set.iter().any(over))
             };
-            let visited = |url: &str| {
-                let earlier = playable[..position].iter().zip(&steps).rev();
-                let mut same = earlier.filter(|(j, _)| session.exchanges[**j].request.url() == url);
-                same.next().map(|(_, step): (_, &Step)| step.request.target.clone())
-            };
+            let visited = |url: &str| latest.get(url).map(|at: &usize| steps[*at].request.target.clone());
             let slots = Slots {
                 visited: &visited,
                 rules: self.rules,
@@ -206,6 +205,7 @@ impl Builder<'_> {
                 extract: Vec::new(),
                 expect: expectation(exchange, own, &recorded_values),
             });
+            latest.insert(exchange.request.url(), position);
         }
         for (position, index) in playable.iter().enumerate() {
             steps[position].extract = bound.extractions.remove(index).unwrap_or_default();
@@ -283,15 +283,15 @@ impl Bound {
     }
 }
 
-/// (exchange index, host, cookie name) of every cookie that the session's responses set.
-fn cookies_set(session: &Session) -> Vec<(usize, String, String)> {
-    let mut found = Vec::new();
+/// Exchanges (by index) whose responses set a cookie, by host and name.
+fn cookies_set(session: &Session) -> HashMap<(String, String), Vec<usize>> {
+    let mut found: HashMap<(String, String), Vec<usize>> = HashMap::new();
     for (index, exchange) in session.exchanges.iter().enumerate() {
         let Some(response) = &exchange.response else { continue };
         for field in response.headers.all("set-cookie") {
             let name = field.split(|b| *b == b'=' || *b == b';').next().unwrap_or_default();
             let name = String::from_utf8_lossy(name).trim().to_owned();
-            found.push((index, exchange.request.origin.host.clone(), name));
+            found.entry((exchange.request.origin.host.clone(), name)).or_default().push(index);
         }
     }
     found

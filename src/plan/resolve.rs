@@ -44,10 +44,10 @@ fn resolve_one(exchange: &Exchange, bodies: &dyn BodySource, rules: &RuleSet) ->
     let decoded = decoded_response(exchange, bodies);
     let mut given = Vec::new();
     if let Some(response) = &exchange.response {
-        let view = ResponseView { headers: &response.headers, body: &decoded };
+        let view = ResponseView::new(&response.headers, &decoded);
         for (variable, rule) in rules.variables.iter().enumerate() {
             for source in rule.from.iter().filter(|s| s.endpoint.matches(request)) {
-                if let Some(value) = source.take.extract(view) {
+                if let Some(value) = source.take.extract(&view) {
                     given.push(Given { variable, extractor: source.take.clone(), value });
                 }
             }

@@ -33,8 +33,9 @@ pub(super) fn users(
         let clone = u32::try_from(number / scripts.len()).unwrap_or(u32::MAX);
         let first = session.exchanges.first().map_or(anchor, |e| e.timing.started);
         let last = session.exchanges.iter().map(|e| e.timing.finished).max().unwrap_or(first);
-        // Copies of one person do not all come in the same instant: they spread over a tenth of the session.
-        let spread = (last.since(first) / 10).max(Duration::from_secs(1));
+        // Copies of one person do not all come in the same instant: they spread over a tenth of the session, and over five
+        // seconds at least.
+        let spread = (last.since(first) / 10).max(Duration::from_secs(5));
         let jitter = if clone == 0 { Duration::ZERO } else { spread.mul_f64(random.unit()) };
         let arrival = Nanos::from_duration(workload.speed.scale(first.since(anchor) + jitter));
         let row = rows.get(number).cloned().unwrap_or_else(|| recorded_rows[script].clone());

@@ -226,8 +226,9 @@ impl<'a, S: Sink> Player<'a, S> {
         let seen =
             Seen { status: answer.head.status, headers, body: whole.then_some(body), body_bytes: answer.body_bytes };
         divergences.extend(check::divergence(&step.expect, &seen, (&step.request.method, path)));
+        let view = ResponseView::new(headers, body);
         for extraction in &step.extract {
-            match extraction.extractor.extract(ResponseView { headers, body }) {
+            match extraction.extractor.extract(&view) {
                 Some(value) => {
                     if let Some(place) = own.variables.get_mut(extraction.variable.0 as usize) {
                         *place = Some(value);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::model::Headers;
 
-use super::lens::Lens;
+use super::lens::{Lens, Text};
 
 /// A chain of lenses, such as `json("$.form") | form("/a/{}", "token")`. Starts from the decoded body unless the first
 /// lens is a header or a cookie.
@@ -22,25 +22,30 @@ pub struct ExtractorError {
     pub at: usize,
 }
 
-/// What extractors look at: one response, its body already decoded from content codings.
-#[derive(Clone, Copy, Debug)]
+/// What extractors look at: one response, its body already decoded from content codings. Parsed once for all of them.
+#[derive(Debug)]
 pub struct ResponseView<'a> {
-    /// Header fields.
-    pub headers: &'a Headers,
-    /// Body without content codings.
-    pub body: &'a [u8],
+    headers: &'a Headers,
+    body: Text<'a>,
+}
+
+impl<'a> ResponseView<'a> {
+    /// A view of a response; `body` is without content codings.
+    pub fn new(headers: &'a Headers, body: &'a [u8]) -> Self {
+        Self { headers, body: Text::new(String::from_utf8_lossy(body)) }
+    }
 }
 
 impl Extractor {
     /// The value, or `None` when the response does not hold it.
-    pub fn extract(&self, response: ResponseView<'_>) -> Option<String> {
+    pub fn extract(&self, response: &ResponseView<'_>) -> Option<String> {
         let (first, rest) = self.0.split_first()?;
         let start = match first {
             Lens::Header(name) => response.headers.text(name)?.to_owned(),
             Lens::Cookie(name) => response.headers.all("set-cookie").find_map(|field| cookie_value(field, name))?,
-            lens => lens.apply(&String::from_utf8_lossy(response.body))?,
+            lens => lens.apply(&response.body)?,
         };
-        let value = rest.iter().try_fold(start, |text, lens| lens.apply(&text))?;
+        let value = rest.iter().try_fold(start, |text, lens| lens.apply(&Text::new(text)))?;
         (!value.is_empty()).then_some(value)
     }
 
@@ -121,7 +126,7 @@ mod tests {
 
     fn take(extractor: &str, headers: &[(&str, &str)], body: &str) -> Option<String> {
         let headers = Headers(headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect());
-        extractor.parse::<Extractor>().unwrap().extract(ResponseView { headers: &headers, body: body.as_bytes() })
+        extractor.parse::<Extractor>().unwrap().extract(&ResponseView::new(&headers, body.as_bytes()))
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Lenses of extractors: each narrows a text (a body, or what the lens before it found) to a part of it.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
 use crate::wire::html::{self, Form, Page};
 use crate::wire::json;
 use crate::wire::text::{Encoding, View};
@@ -71,27 +74,45 @@ impl Decoding {
 /// Longest value any lens may find, in bytes.
 const LIMIT_BYTES: usize = 64 * 1024;
 
+/// A text that is parsed as a page at most once, however many lenses look at it.
+#[derive(Debug)]
+pub struct Text<'a> {
+    text: Cow<'a, str>,
+    page: OnceCell<Page>,
+}
+
+impl<'a> Text<'a> {
+    /// A text that was not parsed yet.
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { text: text.into(), page: OnceCell::new() }
+    }
+
+    fn page(&self) -> &Page {
+        self.page.get_or_init(|| html::parse(&self.text))
+    }
+}
+
 impl Lens {
     /// The part of `text` this lens narrows to. Header and cookie lenses look at no text and find nothing here.
-    pub fn apply(&self, text: &str) -> Option<String> {
+    pub fn apply(&self, text: &Text<'_>) -> Option<String> {
+        let (page, text) = (|| text.page(), &*text.text);
         let found = match self {
             Self::Header(_) | Self::Cookie(_) => None,
             Self::Json(path) => json_path::lookup(text, path),
-            Self::Form(key, field) => form_field(&html::parse(text), key, field),
+            Self::Form(key, field) => form_field(page(), key, field),
             Self::FieldName(pattern) => {
-                let page = html::parse(text);
                 let (before, after) = pattern.split_once("{}")?;
-                let found = page
+                let found = page()
                     .fields()
                     .find_map(|(_, f)| f.name.strip_prefix(before)?.strip_suffix(after).filter(|v| !v.is_empty()));
                 found.map(str::to_owned)
             }
-            Self::Meta(name) => {
-                html::parse(text).metas.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+            Self::Meta(name) => page().metas.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone()),
+            Self::Attribute(element, name) => attribute(page(), element, name),
+            Self::Url(pattern) => urls(text, &page, |candidate| pattern.capture(candidate)),
+            Self::Script(key) => {
+                scripts(text, &page, |s| script::script_values(s).find(|v| v.key == *key).map(|v| v.value))
             }
-            Self::Attribute(element, name) => attribute(&html::parse(text), element, name),
-            Self::Url(pattern) => urls(text, |candidate| pattern.capture(candidate)),
-            Self::Script(key) => scripts(text, |s| script::script_values(s).find(|v| v.key == *key).map(|v| v.value)),
             Self::Decode(decoding) => decoding.undo(text),
             Self::Between(left, right) => {
                 let start = text.find(left.as_str())? + left.len();
@@ -196,10 +217,10 @@ fn attribute(page: &Page, element: &str, name: &str) -> Option<String> {
 
 /// Offers every URL of a text to `take` until it takes one: the text itself, attributes and scripts of a page, strings of
 /// a JSON text, quoted strings of anything else.
-fn urls(text: &str, mut take: impl FnMut(&str) -> Option<String>) -> Option<String> {
+fn urls<'p>(text: &str, page: &dyn Fn() -> &'p Page, mut take: impl FnMut(&str) -> Option<String>) -> Option<String> {
     let trimmed = text.trim();
     if looks_like_markup(text) {
-        let page = html::parse(text);
+        let page = page();
         let in_attributes = page.attributes.iter().find_map(|a| take(&a.value));
         return in_attributes.or_else(|| page.scripts.iter().find_map(|s| quoted(s, &mut take)));
     }
@@ -236,6 +257,6 @@ fn quoted(script: &str, take: &mut impl FnMut(&str) -> Option<String>) -> Option
     None
 }
 
-fn scripts(text: &str, find: impl Fn(&str) -> Option<String>) -> Option<String> {
-    if looks_like_markup(text) { html::parse(text).scripts.iter().find_map(|s| find(s)) } else { find(text) }
+fn scripts<'p>(text: &str, page: &dyn Fn() -> &'p Page, find: impl Fn(&str) -> Option<String>) -> Option<String> {
+    if looks_like_markup(text) { page().scripts.iter().find_map(|s| find(s)) } else { find(text) }
 }

@@ -13,7 +13,7 @@ mod url_pattern;
 
 pub use endpoint::{Endpoint, EndpointError, fold_path, looks_variable};
 pub use extract::{Extractor, ExtractorError, ResponseView};
-pub use lens::{Decoding, Lens, form_key, looks_like_markup};
+pub use lens::{Decoding, Lens, Text, form_key, looks_like_markup};
 pub use occurrence::{Occurrence, occurrences};
 pub use ruleset::{
     Explained, GeneratorKind, GeneratorRule, ParameterRule, Place, RuleSet, RulesError, Source, Unexplained,

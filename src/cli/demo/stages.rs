@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::capture::{Reader, SessionSummary};
 use crate::cli::compare::write_html;
+use crate::cli::correlate::write_rules;
 use crate::cli::{CliError, Exit};
 use crate::compare::{Settings, compare};
 use crate::correlate::{Prior, correlate};
@@ -52,8 +53,7 @@ impl Demo {
         );
         let rules = correlate(&sessions, &capture, Some(&self.table()), Prior::KnownTokens);
         let rules_file = self.directory.rules();
-        let failed = |e| broken(&format!("cannot write {}", rules_file.display()), &e);
-        std::fs::write(&rules_file, rules.print()).map_err(failed)?;
+        write_rules(&rules_file, &rules)?;
         self.go_on()?;
 
         self.step(3, format_args!("playing them for {users} other people, {}", self.pace()));
