@@ -8,9 +8,8 @@ use crate::correlate::{Prior, correlate};
 use crate::model::Session;
 use crate::rules::RuleSet;
 
-use super::data;
 use super::inspect::{Stop, cannot_read, settle};
-use super::{CliError, Console, Exit, output};
+use super::{CliError, Console, Exit, data, output};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]

@@ -97,12 +97,9 @@ pub(super) fn settle(outcome: Result<Exit, Stop>) -> Result<Exit, CliError> {
 pub(super) fn cannot_read(path: &Path, error: &CaptureError) -> CliError {
     let path = path.display();
     match error {
-        CaptureError::NotACapture => CliError::new(
-            Exit::Usage,
-            format!(
-                "{path} is not an overdub capture; `overdub record -o FILE` makes one, `overdub import` converts others"
-            ),
-        ),
+        CaptureError::NotACapture => {
+            CliError::new(Exit::Usage, format!("{path} is not an overdub capture; `overdub record -o FILE` makes one"))
+        }
         CaptureError::Header => CliError::new(
             Exit::Usage,
             format!("the header of {path} is damaged; `overdub repair {path} -o NEW.dub` saves what is behind it"),

@@ -61,7 +61,7 @@ enum Command {
 /// # Errors
 /// One sentence for the user, and the exit code.
 pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
-    signals::survive_file_limit();
+    signals::survive_file_limit()?;
     match arguments.command {
         Command::Demo(a) => demo::run(a),
         Command::Record(a) => record::run(a),

@@ -31,19 +31,16 @@ fn what_is_no_capture_is_refused_by_every_command_in_one_sentence() {
     let dir = workplace();
     let good = fs::read(shipped()).unwrap();
     let foreign = "not an overdub capture";
-    let files: [(&str, Option<&[u8]>, &[&str]); 9] = [
-        ("none.dub", None, &["none.dub", "No such file"]),
+    let newer = newer(good);
+    let files = [
+        ("none.dub", None, &["none.dub", "No such file"][..]),
         ("folder", None, &["folder", "Is a directory"]),
-        ("empty.dub", Some(b""), &["empty.dub", foreign, "overdub record"]),
+        ("empty.dub", Some(&b""[..]), &["empty.dub", foreign, "overdub record"]),
         ("png.dub", Some(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0\0\0\x01\0\x08\x06"), &[foreign, "overdub record"]),
         ("har.dub", Some(br#"{"log":{"version":"1.2","entries":[]}}"#), &[foreign]),
         ("text.dub", Some(b"hello"), &[foreign]),
         ("nul.dub", Some(&[0; 5000]), &[foreign]),
-        (
-            "newer.dub",
-            Some(&newer(good.clone())),
-            &["written by overdub 0.1.0 in format 7.3", "cannot read", "or later"],
-        ),
+        ("newer.dub", Some(&newer), &["written by overdub 0.1.0 in format 7.3", "cannot read", "or later"]),
         ("results.dub", Some(b"overdub-run 1\n"), &["results.dub"]),
     ];
     fs::create_dir(dir.path().join("folder")).unwrap();

@@ -185,3 +185,27 @@ fn a_replay_interrupted_twice_ends_at_once_and_leaves_its_results() {
         assert!(results.not_sent > 0, "{results:?}");
     }
 }
+
+#[test]
+fn an_interrupted_demo_says_so_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = overdub()
+        .args(["demo", "--dir", "made", "--speed", "0.01"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut words = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("3/6") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut words, &mut line).unwrap() > 0, "the demo ends early");
+    }
+    signal(child.id(), "INT");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut words, &mut rest).unwrap();
+    wait(child, "an interrupted demo".to_owned()).expect(130, &[]);
+    assert!(rest.contains("interrupted; what was made so far stays"), "{rest}");
+    run(&dir.path().join("made"), "verify shop.dub").expect(0, &[]).prints(&["sound"]);
+}

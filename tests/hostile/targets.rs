@@ -7,7 +7,7 @@ use overdub::measure::Run;
 use crate::replay::command::capture;
 use crate::support::{Server, closed_port, page};
 
-use super::{run, run_with, workplace};
+use super::{run, run_in_shell, run_with, workplace};
 
 #[test]
 fn targets_that_make_no_sense_are_refused() {
@@ -31,6 +31,40 @@ fn targets_that_make_no_sense_are_refused() {
     }
     run(dir.path(), "replay good.dub").expect(2, &["--target is needed", "For example: overdub replay good.dub"]);
     run(dir.path(), "replay good.dub --target http://no-such-host.invalid").expect(4, &["cannot find the address of"]);
+}
+
+#[test]
+fn a_load_that_no_machine_holds_is_refused() {
+    let dir = workplace();
+    for users in ["4294967295", "4294967295x", "1000001"] {
+        let line = format!("replay good.dub --target http://127.0.0.1:9 --users {users}");
+        run(dir.path(), &line).expect(2, &["too many", "lower --users"]);
+    }
+    for (flag, words) in [
+        ("--users 99999999999", "such as 50x"),
+        ("--users 0", "such as 50x"),
+        ("--speed 0", "a factor"),
+        ("--speed 1e-300", "a factor"),
+        ("--iterations 0", "0 is not in"),
+        ("--duration 18446744073709551615h", "such as 30s"),
+        ("--timeout 0", "such as 30s"),
+        ("--seed x", "invalid"),
+    ] {
+        run(dir.path(), &format!("replay good.dub --target http://127.0.0.1:9 {flag}")).expect(2, &[words]);
+    }
+}
+
+#[test]
+fn a_system_that_gives_no_descriptors_is_named() {
+    let dir = workplace();
+    let replay = "replay good.dub --target http://127.0.0.1:9 --speed max --users 2x";
+    for (limit, command) in
+        [(6, "record -o new.dub --ca-dir ca --listen 127.0.0.1:0"), (6, replay), (6, "inspect good.dub"), (12, replay)]
+    {
+        let told = run_in_shell(dir.path(), &format!("ulimit -n {limit}; exec $O {command}"));
+        told.expect(4, &[]);
+        assert!(told.err.contains("open files"), "{told:#?}");
+    }
 }
 
 /// Plays three exchanges against a server; says what is told and keeps the results.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::capture::{Reader, SessionSummary};
+use crate::cli::compare::write_html;
 use crate::cli::correlate::write_rules;
 use crate::cli::{CliError, Exit};
 use crate::compare::{Settings, compare};
@@ -20,7 +21,7 @@ use crate::model::{Exchange, Nanos, OriginError, Session};
 use crate::plan::{DataTable, Plan, Skipped, Speed, Target, Users, Workload, endpoint_name, plan};
 use crate::record::{self, CertificateAuthority, UpstreamTrust};
 use crate::replay::{self, Config, Control, Trust};
-use crate::report::{Against, escape_terminal, html};
+use crate::report::{Against, escape_terminal};
 use crate::rules::RuleSet;
 
 use super::story::Findings;
@@ -66,11 +67,8 @@ impl Demo {
         self.step(6, format_args!("writing the report"));
         self.write(&played.run, &self.directory.run())?;
         self.write(&naive.run, &self.directory.naive_run())?;
-        let report = self.directory.report();
         let against = Against { run: &recorded, comparison: &comparison };
-        let failed = |e| broken(&format!("cannot write {}", report.display()), &e);
-        let file = std::fs::File::create(&report).map_err(failed)?;
-        html(std::io::BufWriter::new(file), &played.run, Some(against)).map_err(failed)?;
+        write_html(&self.directory.report(), &played.run, Some(against))?;
 
         Ok(Findings {
             visitors,

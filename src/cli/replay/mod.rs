@@ -29,6 +29,9 @@ use summary::{Account, plain};
 /// A generator that is later than this at its 99th percentile is worth a warning.
 const LATE: Duration = Duration::from_millis(50);
 
+/// Most virtual users of a run.
+const MOST_USERS: u64 = 1_000_000;
+
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -149,6 +152,7 @@ fn prepare(arguments: &Arguments, console: &Console) -> Result<(Plan, Config), C
         .map(|summary| reader.session(summary.info.id))
         .collect::<Result<_, _>>()
         .map_err(|e| cannot_read(path, &e))?;
+    check_users(arguments.users, sessions.len())?;
     let plan = plan(&sessions, &reader, &rules, &workload).map_err(|e| no_plan(&e))?;
     let limits = Config::default();
     let connect_timeout = limits.connect_timeout.min(arguments.timeout);
@@ -182,6 +186,19 @@ fn read_rules(path: &Path) -> Result<RuleSet, CliError> {
     RuleSet::parse(&text).map_err(|e| {
         CliError::new(Exit::Usage, format!("{}:{}:{}: {}", path.display(), e.line, e.column, plain(&e.what)))
     })
+}
+
+/// Refuses more users than the memory of a machine holds.
+fn check_users(users: Users, sessions: usize) -> Result<(), CliError> {
+    let wanted = match users {
+        Users::Multiplied(times) => u64::from(times).saturating_mul(sessions as u64),
+        Users::Concurrent(count) => u64::from(count),
+    };
+    if wanted <= MOST_USERS {
+        return Ok(());
+    }
+    let sentence = format!("{wanted} virtual users are too many; {MOST_USERS} is the most, so lower --users");
+    Err(CliError::new(Exit::Usage, sentence))
 }
 
 /// Refuses to write the results where they would be lost or would destroy an input or a capture.
