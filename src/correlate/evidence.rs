@@ -4,7 +4,7 @@ use crate::model::Exchange;
 use crate::rules::{Leaf, LeafKind, Lens, url};
 
 use super::Prior;
-use super::atoms::{Atom, Kind};
+use super::atoms::{Atom, Kind, UrlPart};
 use super::prior::is_known_token;
 use super::search::Search;
 use super::strength::Strength;
@@ -49,8 +49,14 @@ impl Search<'_, '_> {
                 let own = leaf.url.as_deref().and_then(|own| url::resolve_target(&here, own)).unwrap_or_default();
                 let target = url::resolve_target(&base, &part.reference).unwrap_or_default();
                 let path = |t: &str| t.split('?').next().unwrap_or("").to_owned();
+                let same_part = match &part.part {
+                    UrlPart::Query(name) => leaf.kind == LeafKind::Value && *name == leaf.name,
+                    UrlPart::SegmentFromEnd(_) => leaf.kind == LeafKind::Segment,
+                };
                 let base_score = if leaf.url.is_none() {
                     48 + bonus(12)
+                } else if !same_part {
+                    45 + bonus(12)
                 } else if target == own {
                     90
                 } else if path(&target) == path(&own) {

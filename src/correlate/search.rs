@@ -210,7 +210,12 @@ impl Search<'_, '_> {
         let (accepted, doubtful): (Vec<_>, Vec<_>) =
             candidates.into_iter().partition(|(score, j, atom)| self.accepts(i, leaf, class, across, *score, *j, atom));
         for (score, j, atom) in accepted.into_iter().take(TRIES) {
-            if let Some(take) = self.row_extractor(j, atom).or_else(|| self.extractor(j, atom)) {
+            // A field of the submitted form is unique there; anything of a list is not.
+            let take = match atom.kind {
+                Kind::Field { .. } => self.extractor(j, atom).or_else(|| self.row_extractor(j, atom)),
+                _ => self.row_extractor(j, atom).or_else(|| self.extractor(j, atom)),
+            };
+            if let Some(take) = take {
                 let key = atom_key(atom, &take);
                 self.edge(i, leaf, value, j, take, key, class, score);
                 return true;
