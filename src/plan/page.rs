@@ -36,9 +36,14 @@ fn html_kind(text: &str) -> PageKind {
         .forms
         .iter()
         .map(|form| {
+            let key = form_key(form);
+            // Filters and lists of choices grow with the data; only a form with no name of its own is told by its fields.
+            if key != "*" {
+                return format!("{} {key}", form.method);
+            }
             let names: BTreeSet<String> = form.fields.iter().map(|f| fold_name(&f.name)).collect();
             let names: Vec<String> = names.into_iter().take(12).collect();
-            format!("{} {} {}", form.method, form_key(form), names.join(","))
+            format!("{} {key} {}", form.method, names.join(","))
         })
         .collect();
     PageKind::Html { forms, asks_password: page.asks_password() }

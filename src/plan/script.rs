@@ -125,7 +125,7 @@ pub struct Expectation {
 pub enum PageKind {
     /// No body.
     Empty,
-    /// An HTML page: its forms (method, folded action and field names) tell which page it is.
+    /// An HTML page: its forms (method and id or folded action) tell which page it is.
     Html {
         /// Signatures of the forms.
         forms: BTreeSet<String>,
