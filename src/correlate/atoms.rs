@@ -26,6 +26,8 @@ pub(super) enum Kind {
         action: Option<String>,
         /// `<input type=hidden>`.
         hidden: bool,
+        /// A box to tick, perhaps one of many.
+        choice: bool,
     },
     /// Part of a form field's name.
     FieldName,
@@ -201,8 +203,11 @@ impl Scan<'_> {
         let chain = |lens: Lens| -> Vec<Lens> { lenses.iter().cloned().chain([lens]).collect() };
         for (form, field) in page.fields() {
             let key = form.map_or_else(|| "*".to_owned(), form_key);
-            let kind =
-                Kind::Field { action: form.map(|f| f.action.clone()), hidden: field.kind == html::FieldKind::Hidden };
+            let kind = Kind::Field {
+                action: form.map(|f| f.action.clone()),
+                hidden: field.kind == html::FieldKind::Hidden,
+                choice: field.kind == html::FieldKind::Choice,
+            };
             let own = chain(Lens::Form(key, field.name.clone()));
             self.add(&field.value, own.clone(), &field.name, kind);
             self.url(&field.value, &own, false);

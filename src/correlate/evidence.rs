@@ -17,7 +17,7 @@ impl Search<'_, '_> {
         let agrees = names_agree(&slot_name, &atom.key);
         let bonus = |points: i32| if agrees { points } else { 0 };
         match &atom.kind {
-            Kind::Field { action, hidden } => {
+            Kind::Field { action, hidden, .. } => {
                 let same_name = !leaf.name.is_empty() && atom.key == leaf.name;
                 let fits = action.as_deref().is_some_and(|a| self.action_fits(i, j, a));
                 match (hidden, same_name, fits) {

@@ -14,6 +14,8 @@ use super::parameters::Parameters;
 use super::strength::{Strength, strength};
 use super::trace::{Across, SlotValues, Trace, each, pieces};
 
+/// Longest typed text that is used to mark a row.
+const MARK_BYTES: usize = 120;
 /// Candidates that are tried before giving up on a value.
 const TRIES: usize = 12;
 
@@ -94,6 +96,7 @@ pub(super) fn search(context: &Context<'_>, needles: &HashSet<String>, cache: &m
         fields,
         depends: vec![false; exchanges.len()],
         explained: HashSet::new(),
+        marks: marks(context),
         verified: HashMap::new(),
         edges: Vec::new(),
     };
@@ -122,6 +125,7 @@ pub(super) struct Search<'a, 'c> {
     /// Whether what an exchange answers depends on the user: its target holds user data or a correlated value, or it is
     /// where a creating request redirected to.
     pub depends: Vec<bool>,
+    marks: Vec<Mark>,
     verified: HashMap<(usize, Extractor), Option<String>>,
     edges: Vec<Edge>,
 }
@@ -212,7 +216,7 @@ impl Search<'_, '_> {
         for (score, j, atom) in accepted.into_iter().take(TRIES) {
             // A field of the submitted form is unique there; anything of a list is not.
             let take = match atom.kind {
-                Kind::Field { .. } => self.extractor(j, atom).or_else(|| self.row_extractor(j, atom)),
+                Kind::Field { choice: false, .. } => self.extractor(j, atom).or_else(|| self.row_extractor(j, atom)),
                 _ => self.row_extractor(j, atom).or_else(|| self.extractor(j, atom)),
             };
             if let Some(take) = take {
@@ -317,23 +321,20 @@ impl Search<'_, '_> {
             _ => return None,
         };
         let text = body_text(self.exchange(j), self.context.bodies)?;
-        let values = self.context.parameters.values(self.context.session);
-        let mut columns: Vec<(usize, &str)> = self
-            .context
-            .parameters
-            .columns
+        let mut marks: Vec<(usize, usize, String)> = self
+            .marks
             .iter()
-            .zip(values)
-            .filter(|(_, value)| value.chars().count() >= 3)
-            .map(|(column, value)| (text.matches(value.as_str()).count(), column.as_str()))
-            .filter(|(count, _)| *count > 0)
+            .filter(|mark| mark.since <= j)
+            .map(|mark| (text.matches(&mark.shown).count(), usize::MAX - mark.shown.len(), mark.template.clone()))
+            .filter(|(count, _, _)| *count > 0)
             .collect();
-        columns.sort_unstable();
-        let extractors: Vec<Extractor> = columns
+        marks.sort_unstable();
+        marks.dedup();
+        let extractors: Vec<Extractor> = marks
             .into_iter()
-            .map(|(_, column)| {
-                let row = Lens::Row(format!("{{{column}}}"));
-                Extractor(before.iter().cloned().chain([row, behind.clone()]).collect())
+            .take(TRIES)
+            .map(|(_, _, template)| {
+                Extractor(before.iter().cloned().chain([Lens::Row(template), behind.clone()]).collect())
             })
             .collect();
         extractors.into_iter().find(|extractor| self.take(j, extractor).as_deref() == Some(&atom.value))
@@ -478,6 +479,44 @@ impl Search<'_, '_> {
         let uses = self.sent.get(value).into_iter().flatten().filter(|(_, leaf)| leaf.inside.is_empty());
         uses.count() == 1
     }
+}
+
+/// A text that marks what this user made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark {
+    /// As it is shown.
+    shown: String,
+    /// With the data columns named: `Note by {username}`.
+    template: String,
+    /// The exchange in which it was typed first.
+    since: usize,
+}
+
+/// The user's bare values, and the texts holding them that were typed into forms.
+fn marks(context: &Context<'_>) -> Vec<Mark> {
+    let values = context.parameters.columns.iter().zip(context.parameters.values(context.session));
+    let mut own: Vec<(&str, &str)> =
+        values.map(|(c, v)| (c.as_str(), v.as_str())).filter(|(_, v)| v.chars().count() >= 3).collect();
+    own.sort_by_key(|(_, value)| usize::MAX - value.len());
+    let bare = |(column, value): &(&str, &str)| Mark {
+        shown: (*value).to_owned(),
+        template: format!("{{{column}}}"),
+        since: 0,
+    };
+    let mut found: Vec<Mark> = own.iter().map(bare).collect();
+    for (since, leaves) in context.trace.leaves.iter().enumerate() {
+        each(leaves, &mut |leaf| {
+            let text = leaf.view.text.as_str();
+            let fits = leaf.kind == LeafKind::Value && leaf.part == Part::Body && leaf.inside.is_empty();
+            if fits && text.len() <= MARK_BYTES && !text.contains(['{', '}', '\n']) {
+                let template = own.iter().fold(text.to_owned(), |text, (c, v)| text.replace(v, &format!("{{{c}}}")));
+                if template != text && found.iter().all(|mark| mark.shown != text) {
+                    found.push(Mark { shown: text.to_owned(), template, since });
+                }
+            }
+        });
+    }
+    found
 }
 
 /// The name of an atom for people and for grouping.

@@ -252,7 +252,8 @@ fn data_columns_are_bound_wherever_the_row_stands() {
 fn the_row_that_the_user_made_is_picked_by_what_they_typed() {
     let mut story = Story::default();
     story.form("/notes", "title=Note+r12ab3", "302\nLocation: /notes", "");
-    story.page("/notes", r#"<ul><li><a href="/notes/4/edit">Other</a></li><li><b>Note r12ab3</b> <a href="/notes/5/edit">edit</a> <input type=checkbox name=pick value=5></li></ul>"#);
+    story.form("/scraps", "title=Scrap+r12ab3", "302\nLocation: /scraps", "");
+    story.page("/notes", r#"<ul><li><a href="/notes/4/edit">Scrap r12ab3</a> <input type=checkbox name=pick value=4></li><li><b>Note r12ab3</b> <a href="/notes/5/edit">edit</a> <input type=checkbox name=pick value=5></li></ul>"#);
     story.page("/notes/5/edit", "");
     story.form("/notes/delete", "pick=5", "302\nLocation: /notes", "");
     story.json("GET /api/notes", "", r#"[{"id":8,"t":"x"},{"id":9,"t":"Note r12ab3"}]"#);
@@ -260,9 +261,9 @@ fn the_row_that_the_user_made_is_picked_by_what_they_typed() {
     assert_eq!(
         links(&story.rules(Some(&users()))),
         [
-            r#"form.pick <- row("{tag}") | form("*", "pick")"#,
-            r#"path[1] <- row("{tag}") | url("/notes/{}/edit")"#,
-            r#"path[2] <- row("{tag}") | json("$.id")"#,
+            r#"form.pick <- row("Note {tag}") | form("*", "pick")"#,
+            r#"path[1] <- row("Note {tag}") | url("/notes/{}/edit")"#,
+            r#"path[2] <- row("Note {tag}") | json("$.id")"#,
         ]
     );
 }

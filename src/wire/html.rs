@@ -13,6 +13,8 @@ pub enum FieldKind {
     Password,
     /// A button with a name.
     Button,
+    /// A box to tick: there may be one in each row of a list.
+    Choice,
     /// Anything a person may change.
     Open,
 }
@@ -239,6 +241,7 @@ impl Builder {
                 let kind = match (tag, kind.as_str()) {
                     ("input", "hidden") => FieldKind::Hidden,
                     ("input", "password") => FieldKind::Password,
+                    ("input", "checkbox" | "radio") => FieldKind::Choice,
                     ("button", _) | (_, "submit" | "button" | "image" | "reset") => FieldKind::Button,
                     _ => FieldKind::Open,
                 };
