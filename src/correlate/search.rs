@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::{BodySource, Exchange};
-use crate::rules::{Extractor, GeneratorKind, Leaf, LeafKind, Lens, Part, ResponseView, occurrences};
+use crate::rules::{Extractor, GeneratorKind, Leaf, LeafKind, Lens, Part, ResponseView, UrlPattern, occurrences};
 
 use super::Prior;
-use super::atoms::{Atom, Cache, Kind, body_text};
+use super::atoms::{Atom, Cache, Kind, UrlAtom, body_text};
 use super::boundary;
 use super::evidence::{names_agree, slot_name};
 use super::generators;
@@ -292,13 +292,17 @@ impl Search<'_, '_> {
     fn extractor(&mut self, j: usize, atom: &Atom) -> Option<Extractor> {
         let mut lenses = atom.lenses.clone();
         if let Kind::Url(part) = &atom.kind {
-            let base = String::from_utf8_lossy(&self.exchange(j).request.target).into_owned();
-            let personal = self.context.parameters.in_text(self.context.session, &part.reference);
-            let varies = |segment: &str| self.varies(segment) || (personal && (1..=2).contains(&segment.len()));
-            lenses.push(Lens::Url(part.pattern(&base, &varies)?));
+            lenses.push(Lens::Url(self.pattern(j, part)?));
         }
         let extractor = Extractor(lenses);
         (self.take(j, &extractor)? == atom.value).then_some(extractor)
+    }
+
+    /// The pattern of a URL on a page: what changes from user to user matches anything.
+    fn pattern(&self, j: usize, part: &UrlAtom) -> Option<UrlPattern> {
+        let base = String::from_utf8_lossy(&self.exchange(j).request.target);
+        let personal = self.context.parameters.in_text(self.context.session, &part.reference);
+        part.pattern(&base, &|segment| self.varies(segment) || (personal && (1..=2).contains(&segment.len())))
     }
 
     /// The extractor for an atom of a list: out of the row that holds a value of this user.
@@ -306,8 +310,7 @@ impl Search<'_, '_> {
         let (last, before) = atom.lenses.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
         let (before, behind) = match (&atom.kind, last) {
             (Kind::Url(part), _) if !part.is_location => {
-                let base = String::from_utf8_lossy(&self.exchange(j).request.target).into_owned();
-                let pattern = part.pattern(&base, &|segment| self.varies(segment))?;
+                let pattern = self.pattern(j, part)?;
                 (&atom.lenses[..], Lens::Url(pattern))
             }
             (Kind::Json { in_list: true }, Some(Lens::Json(path))) => {

@@ -269,6 +269,21 @@ fn the_row_that_the_user_made_is_picked_by_what_they_typed() {
 }
 
 #[test]
+fn directories_hashed_from_a_name_are_followed() {
+    let mut story = Story::default();
+    story.form("/upload", "file=Picture-r12ab3.png&about=Mine+r12ab3", "302\nLocation: /file/Picture-r12ab3.png", "");
+    story.page("/file/Picture-r12ab3.png", r#"<div>Mine r12ab3 <a href="/images/0/0e/Picture-r12ab3.png">x</a></div>"#);
+    story.tell("GET /images/0/0e/Picture-r12ab3.png", "", "200\nContent-Type: image/png", "png");
+    assert_eq!(
+        links(&story.rules(Some(&users()))),
+        [
+            r#"path[1] <- row("Picture-{tag}.png") | url("/images/{}/*/*")"#,
+            r#"path[2] <- row("Picture-{tag}.png") | url("/images/*/{}/*")"#,
+        ]
+    );
+}
+
+#[test]
 fn several_sessions_tell_constants_from_ids() {
     let mut story = Story::default();
     for id in ["51", "62"] {
