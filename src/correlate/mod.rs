@@ -10,6 +10,7 @@ mod boundary;
 mod consistency;
 mod evidence;
 mod generators;
+mod marks;
 mod parameters;
 mod prior;
 mod search;

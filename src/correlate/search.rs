@@ -10,12 +10,11 @@ use super::atoms::{Atom, Cache, Kind, UrlAtom, body_text};
 use super::boundary;
 use super::evidence::{names_agree, slot_name};
 use super::generators;
+use super::marks::{Mark, marks};
 use super::parameters::Parameters;
 use super::strength::{Strength, strength};
 use super::trace::{Across, SlotValues, Trace, each, pieces};
 
-/// Longest typed text that is used to mark a row.
-const MARK_BYTES: usize = 120;
 /// Candidates that are tried before giving up on a value.
 const TRIES: usize = 12;
 
@@ -96,7 +95,7 @@ pub(super) fn search(context: &Context<'_>, needles: &HashSet<String>, cache: &m
         fields,
         depends: vec![false; exchanges.len()],
         explained: HashSet::new(),
-        marks: marks(context),
+        marks: marks(context.trace, context.parameters, context.session),
         verified: HashMap::new(),
         edges: Vec::new(),
     };
@@ -482,44 +481,6 @@ impl Search<'_, '_> {
         let uses = self.sent.get(value).into_iter().flatten().filter(|(_, leaf)| leaf.inside.is_empty());
         uses.count() == 1
     }
-}
-
-/// A text that marks what this user made.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
-    /// As it is shown.
-    shown: String,
-    /// With the data columns named: `Note by {username}`.
-    template: String,
-    /// The exchange in which it was typed first.
-    since: usize,
-}
-
-/// The user's bare values, and the texts holding them that were typed into forms.
-fn marks(context: &Context<'_>) -> Vec<Mark> {
-    let values = context.parameters.columns.iter().zip(context.parameters.values(context.session));
-    let mut own: Vec<(&str, &str)> =
-        values.map(|(c, v)| (c.as_str(), v.as_str())).filter(|(_, v)| v.chars().count() >= 3).collect();
-    own.sort_by_key(|(_, value)| usize::MAX - value.len());
-    let bare = |(column, value): &(&str, &str)| Mark {
-        shown: (*value).to_owned(),
-        template: format!("{{{column}}}"),
-        since: 0,
-    };
-    let mut found: Vec<Mark> = own.iter().map(bare).collect();
-    for (since, leaves) in context.trace.leaves.iter().enumerate() {
-        each(leaves, &mut |leaf| {
-            let text = leaf.view.text.as_str();
-            let fits = leaf.kind == LeafKind::Value && leaf.part == Part::Body && leaf.inside.is_empty();
-            if fits && text.len() <= MARK_BYTES && !text.contains(['{', '}', '\n']) {
-                let template = own.iter().fold(text.to_owned(), |text, (c, v)| text.replace(v, &format!("{{{c}}}")));
-                if template != text && found.iter().all(|mark| mark.shown != text) {
-                    found.push(Mark { shown: text.to_owned(), template, since });
-                }
-            }
-        });
-    }
-    found
 }
 
 /// The name of an atom for people and for grouping.
