@@ -284,6 +284,17 @@ fn directories_hashed_from_a_name_are_followed() {
 }
 
 #[test]
+fn a_script_made_for_one_user_is_a_source_and_a_cached_one_is_not() {
+    for (cache, found) in [("no-store", 1), ("max-age=31536000", 0)] {
+        let mut story = Story::default();
+        let head = format!("200\nContent-Type: text/javascript\nCache-Control: {cache}");
+        story.tell("GET /config.js", "", &head, &format!("window.token = '{TOKEN}';"));
+        story.tell(&format!("POST /api\nX-Token: {TOKEN}"), "", "200", "");
+        assert_eq!(links(&story.rules(None)).len(), found, "{cache}");
+    }
+}
+
+#[test]
 fn several_sessions_tell_constants_from_ids() {
     let mut story = Story::default();
     for id in ["51", "62"] {

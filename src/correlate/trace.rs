@@ -83,28 +83,55 @@ impl<'a> Trace<'a> {
         found
     }
 
-    /// Whether the exchange fetches a part of a page that is the same for everybody: script, style, picture, font.
+    /// Whether the exchange fetches a part of a page that is the same for everybody: picture, font, style, or a script that
+    /// may be cached. Scripts made for one user (configuration, tokens) say that they may not.
     pub(super) fn is_asset(&self, index: usize) -> bool {
-        let exchange = &self.exchanges()[index];
-        if exchange.request.method != "GET" {
-            return false;
-        }
-        let media = exchange.response.as_ref().and_then(|r| r.headers.text("content-type")).unwrap_or("");
-        let media = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        if ["text/html", "application/xhtml+xml", "application/json"].contains(&media.as_str()) {
-            return false;
-        }
-        let fixed = ["image/", "font/", "audio/", "video/"].iter().any(|m| media.starts_with(m)) || media == "text/css";
-        fixed || self.is_build_asset(index)
+        self.exchanges()[index].request.method == "GET"
+            && match self.media(index) {
+                Media::Page => false,
+                Media::Picture | Media::Font | Media::Style => true,
+                Media::Script => self.may_be_cached(index),
+            }
     }
 
     /// Whether the exchange fetches a file of the application's build: scripts, style sheets, fonts.
     pub(super) fn is_build_asset(&self, index: usize) -> bool {
-        let target = String::from_utf8_lossy(&self.exchanges()[index].request.target).to_ascii_lowercase();
-        let path = target.split('?').next().unwrap_or("").to_owned();
-        [".css", ".js", ".mjs", ".woff", ".woff2", ".ttf", ".map", ".ico", "load.php"]
-            .iter()
-            .any(|end| path.ends_with(end))
+        self.is_asset(index) && self.media(index) != Media::Picture
+    }
+
+    /// What was answered; where the answer does not say (304, no type), what the target's name says.
+    fn media(&self, index: usize) -> Media {
+        let exchange = &self.exchanges()[index];
+        let media = exchange.response.as_ref().and_then(|r| r.headers.text("content-type")).unwrap_or("");
+        let media = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let target = String::from_utf8_lossy(&exchange.request.target).to_ascii_lowercase();
+        let path = target.split('?').next().unwrap_or("");
+        let unnamed = ["", "application/octet-stream", "binary/octet-stream", "text/plain"].contains(&media.as_str());
+        let ends = |list: &[&str]| unnamed && list.iter().any(|end| path.ends_with(end));
+        let of = |kind: &str| media.starts_with(kind);
+        if of("image/")
+            || of("video/")
+            || of("audio/")
+            || ends(&[".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico"])
+        {
+            Media::Picture
+        } else if of("font/") || media.contains("font") || ends(&[".woff", ".woff2", ".ttf"]) {
+            Media::Font
+        } else if media == "text/css" || ends(&[".css"]) {
+            Media::Style
+        } else if media.contains("javascript") || media.contains("ecmascript") || ends(&[".js", ".mjs", ".map"]) {
+            Media::Script
+        } else {
+            Media::Page
+        }
+    }
+
+    fn may_be_cached(&self, index: usize) -> bool {
+        let Some(response) = &self.exchanges()[index].response else { return false };
+        let control = response.headers.text("cache-control").unwrap_or("").to_ascii_lowercase();
+        let forbidden = ["no-store", "no-cache", "private", "max-age=0"].iter().any(|word| control.contains(word));
+        let validator = response.headers.first("last-modified").is_some() || response.headers.first("etag").is_some();
+        !forbidden && (validator || control.contains("max-age") || response.headers.first("expires").is_some())
     }
 
     /// The exchange whose redirect this one follows, if any: the latest response whose `Location` is this target.
@@ -117,6 +144,16 @@ impl<'a> Trace<'a> {
             location.and_then(|l| url::resolve_target(&base, l)).is_some_and(|t| t == target)
         })
     }
+}
+
+/// Kinds of answers that matter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Page,
+    Picture,
+    Font,
+    Style,
+    Script,
 }
 
 /// Calls `see` with every leaf, outer ones before those inside.

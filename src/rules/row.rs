@@ -1,6 +1,6 @@
 //! Rows: the stretch of a page or JSON text that is about what a user made, found by a value only this user has.
 
-use crate::wire::{html, json};
+use crate::wire::{json, rows};
 
 use super::lens::looks_like_markup;
 
@@ -14,7 +14,7 @@ pub(super) fn rows(text: &str, value: &str) -> Vec<String> {
     }
     if looks_like_markup(text) {
         let small = |range: &std::ops::Range<usize>| range.len() <= ROW_BYTES.max(text.len() / 4);
-        return html::rows(text, value).into_iter().filter(small).map(|range| text[range].to_owned()).collect();
+        return rows::rows(text, value).into_iter().filter(small).map(|range| text[range].to_owned()).collect();
     }
     let objects = json::objects(text).unwrap_or_default();
     let within_list = |range: &std::ops::Range<usize>| range.len() < text.trim().len();

@@ -1,7 +1,5 @@
 //! HTML as a lens: forms with their fields, meta tags, attributes, scripts. What a page offers to the next request.
 
-use std::ops::Range;
-
 use html5gum::{DefaultEmitter, Token, Tokenizer};
 
 /// What kind of control a field is.
@@ -124,72 +122,6 @@ pub fn plain_text(html: &str) -> String {
         }
     }
     out
-}
-
-/// Elements that hold many rows: what is around them is no row.
-const ROW_LIMITS: &[&str] = &["html", "body", "main", "table", "tbody", "ul", "ol", "dl", "select"];
-/// Elements without an end tag.
-const VOID: &[&str] =
-    &["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
-/// How many elements around a text are looked at.
-const ROW_DEPTH: usize = 6;
-
-/// Where the elements stand that hold `needle` in their text or an attribute, for each place of it the smallest first; lists
-/// and tables, and what is around them, are left out.
-pub fn rows(html: &str, needle: &str) -> Vec<Range<usize>> {
-    let mut emitter = DefaultEmitter::<usize>::new_with_span();
-    emitter.naively_switch_states(true);
-    let mut found = Vec::new();
-    // Open elements: name, start, and the order numbers of needles seen directly or deeper inside.
-    let mut open: Vec<(String, usize, Vec<(usize, usize)>)> = Vec::new();
-    let mut places = 0;
-    for token in Tokenizer::new_with_emitter(html, emitter) {
-        let Ok(token) = token;
-        match token {
-            Token::StartTag(tag) => {
-                let name = lossy(&tag.name);
-                let holds = tag.attributes.values().any(|value| lossy(value).contains(needle));
-                if !VOID.contains(&name.as_str()) && !tag.self_closing {
-                    open.push((name, tag.span.start, Vec::new()));
-                }
-                if holds && let Some((_, _, seen)) = open.last_mut() {
-                    seen.push((places, 0));
-                    places += 1;
-                }
-            }
-            Token::String(text) => {
-                if lossy(&text).contains(needle)
-                    && let Some((_, _, seen)) = open.last_mut()
-                {
-                    seen.push((places, 0));
-                    places += 1;
-                }
-            }
-            Token::EndTag(tag) => {
-                let name = lossy(&tag.name);
-                let Some(at) = open.iter().rposition(|(n, _, _)| *n == name) else { continue };
-                let mut inner: Vec<(usize, usize)> = Vec::new();
-                for (n, start, seen) in open.drain(at..).rev() {
-                    inner.extend(seen);
-                    if ROW_LIMITS.contains(&n.as_str()) {
-                        inner.clear();
-                    }
-                    for (place, depth) in &mut inner {
-                        if *depth < ROW_DEPTH {
-                            found.push((*place, *depth, start..tag.span.end));
-                        }
-                        *depth += 1;
-                    }
-                }
-                if let Some((_, _, seen)) = open.last_mut() {
-                    seen.extend(inner);
-                }
-            }
-            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
-        }
-    }
-    found.sort_by_key(|(place, depth, _)| (*place, *depth));
-    found.into_iter().map(|(_, _, range)| range).filter(|r| html.get(r.clone()).is_some()).collect()
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -407,17 +339,6 @@ line &lt;1&gt;</textarea><select name=s><option value=1>one<option selected>two<
         assert_eq!(page.scripts, ["var a = \"</b>\";"]);
         assert!(page.attributes.iter().any(|a| a.tag == "a" && a.name == "data-id" && a.value == "7"));
         assert!(page.asks_password());
-    }
-
-    #[test]
-    fn rows_are_the_elements_around_a_text() {
-        let html = "<body><p>Hi ann</p><table><tr><td>one</td><td><a href=/e/1>e</a></td></tr><tr><td>by ann</td><td><a href=/e/2>e</a></td></tr></table></body>";
-        let found: Vec<&str> = rows(html, "ann").into_iter().map(|r| &html[r]).collect();
-        assert_eq!(found, ["<p>Hi ann</p>", "<td>by ann</td>", "<tr><td>by ann</td><td><a href=/e/2>e</a></td></tr>"]);
-        assert!(rows(html, "bob").is_empty());
-        for cut in 0..html.len() {
-            let _ = rows(&html[..cut], "a");
-        }
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub mod identity;
 pub mod json;
 pub mod leaf;
 pub mod multipart;
+pub mod rows;
 pub mod text;
 pub mod url;
