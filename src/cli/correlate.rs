@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::capture::Reader;
 use crate::correlate::{Prior, correlate};
 use crate::model::Session;
+use crate::report::escape_terminal;
 use crate::rules::RuleSet;
 
-use super::inspect::{Stop, cannot_read, settle};
+use super::inspect::{Stop, cannot_read, count, settle};
 use super::{CliError, Console, Exit, data, output};
 
 /// Flags of this command.
@@ -110,13 +111,14 @@ fn tell(console: Console, rules: &RuleSet, output: &Path, has_data: bool) {
         console.say(format_args!("columns of the data file in use: {}", rules.columns().join(", ")));
     }
     if !rules.unexplained.is_empty() {
-        console.say(format_args!("{} values look dynamic and have no known source:", rules.unexplained.len()));
+        let values = count(rules.unexplained.len() as u64, "value");
+        console.say(format_args!("{values} with the look of a token and no known source; replayed as recorded:"));
         for unexplained in rules.unexplained.iter().take(20) {
             console.say(format_args!(
                 "  {} {} = {} ({})",
                 unexplained.place.endpoint,
                 unexplained.place.slot,
-                unexplained.example.escape_default(),
+                escape_terminal(&unexplained.example),
                 unexplained.why
             ));
         }

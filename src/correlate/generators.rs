@@ -11,6 +11,9 @@ pub(super) fn recognise(name: &str, value: &str) -> Option<GeneratorKind> {
     if is_uuid4(value) {
         return Some(GeneratorKind::Uuid4);
     }
+    if is_iso_millis(value) {
+        return Some(GeneratorKind::IsoMillis);
+    }
     let lower = name.to_ascii_lowercase();
     let clock = CLOCK_NAMES.contains(&lower.as_str()) || lower.ends_with("timestamp") || lower.ends_with("_ts");
     if !clock || !value.bytes().all(|b| b.is_ascii_digit()) {
@@ -35,6 +38,12 @@ fn is_uuid4(value: &str) -> bool {
         })
 }
 
+/// `2026-11-24T01:30:27.123Z`, what JavaScript's `toISOString` writes.
+fn is_iso_millis(value: &str) -> bool {
+    let shape: String = value.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "0000-00-00T00:00:00.000Z"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +57,8 @@ mod tests {
             ("x", "9b2f3c1e-0a1b-4c2d-8e3f-123456789abc", Some(GeneratorKind::Uuid4)),
             ("x", "9b2f3c1e-0a1b-1c2d-8e3f-123456789abc", None),
             ("_", "0000000000", None),
+            ("at", "2026-11-24T01:30:27.123Z", Some(GeneratorKind::IsoMillis)),
+            ("at", "2026-11-24", None),
         ] {
             assert_eq!(recognise(name, value), kind, "{name}={value}");
         }

@@ -56,6 +56,7 @@ impl Values for Fill<'_> {
             Generator::Uuid4 => self.random.uuid4(),
             Generator::UnixSeconds => self.unix.as_secs().to_string(),
             Generator::UnixMillis => self.unix.as_millis().to_string(),
+            Generator::IsoMillis => iso_millis(self.unix),
         }
     }
 }
@@ -179,6 +180,22 @@ fn path_of(target: &[u8]) -> String {
     String::from_utf8_lossy(&target[..end]).into_owned()
 }
 
+/// UTC date and time of an instant since the Unix epoch, as `2026-11-24T01:30:27.123Z`. Days to date after Howard Hinnant's
+/// `civil_from_days`.
+fn iso_millis(unix: Duration) -> String {
+    let seconds = unix.as_secs();
+    let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", unix.subsec_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,5 +281,17 @@ mod tests {
         let (text, _, _) = rendered(&get, &evil, Some("a=b\r\nEvil: 2"));
         assert_eq!(text.matches("\r\n").count(), 5, "{text}");
         assert!(text.starts_with("GET /a/x%0D%0AEvil:%201%0D%0A%0D%0AGET%20/b%20HTTP/1.1 HTTP/1.1\r\n"), "{text}");
+    }
+
+    #[test]
+    fn dates_are_written_as_scripts_write_them() {
+        // Values of `date -u -d @N`.
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (1_795_483_827_999, "2026-11-24T01:30:27.999Z"),
+        ] {
+            assert_eq!(iso_millis(Duration::from_millis(millis)), text);
+        }
     }
 }

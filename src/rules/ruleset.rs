@@ -80,6 +80,8 @@ pub enum GeneratorKind {
     UnixSeconds,
     /// Milliseconds since the Unix epoch.
     UnixMillis,
+    /// UTC date and time as scripts write it: `2026-11-24T01:30:27.123Z`.
+    IsoMillis,
 }
 
 impl GeneratorKind {
@@ -89,6 +91,7 @@ impl GeneratorKind {
             Self::Uuid4 => "uuid4",
             Self::UnixSeconds => "unix-seconds",
             Self::UnixMillis => "unix-millis",
+            Self::IsoMillis => "iso-millis",
         }
     }
 }
