@@ -317,9 +317,8 @@ impl Search<'_, '_> {
                 (before, Lens::Json(format!("${rest}")))
             }
             (Kind::Attribute, Some(lens)) => (before, lens.clone()),
-            (Kind::Field { hidden: false, .. }, Some(Lens::Form(_, name))) => {
-                (before, Lens::Form("*".into(), name.clone()))
-            }
+            (Kind::Field { hidden: true, .. }, Some(lens)) => (before, lens.clone()),
+            (Kind::Field { .. }, Some(Lens::Form(_, name))) => (before, Lens::Form("*".into(), name.clone())),
             _ => return None,
         };
         let text = body_text(self.exchange(j), self.context.bodies)?;
@@ -456,12 +455,16 @@ impl Search<'_, '_> {
                 continue;
             }
             let validator = leaf.path == "header.if-none-match" || leaf.path == "header.if-modified-since";
-            let from_asset = self.index.get(text.as_str()).is_some_and(|found| found.iter().any(|(j, _)| *j < i));
+            let holders: Vec<usize> =
+                self.index.get(text.as_str()).into_iter().flatten().map(|(j, _)| *j).filter(|j| *j < i).collect();
+            let from_asset = holders.iter().any(|j| self.context.trace.is_asset(*j));
             if !validator && !from_asset {
                 let why = if leaf.path.starts_with("cookie.") && !self.context.trace.ever_sets_cookie(&leaf.name) {
                     "a cookie that no response of the recording set: made by a script, or from before the recording"
-                } else {
+                } else if holders.is_empty() {
                     "no response before this request holds the value"
+                } else {
+                    "a response holds the value, but nothing around it is stable enough to take it by"
                 };
                 findings.unexplained.push((session, i, leaf.path.clone(), text.clone(), why.to_owned()));
             }

@@ -30,20 +30,17 @@ pub(super) fn strength(value: &str) -> Strength {
             _ => Strength::Strong,
         };
     }
-    let mixed_case = lower > 0 && upper > 0 && !is_camel_case(value);
-    if digits == 0 {
-        // Without digits only long random letters count: `xQzRtLpwKvBn`, not `application/json`.
-        let only_letters = lower + upper == len;
-        return match len {
-            12.. if only_letters && mixed_case && upper >= 3 && is_scrambled(value) => Strength::Strong,
-            _ => Strength::Inert,
-        };
-    }
-    let letters = lower + upper;
-    let others = len - digits - letters;
     if looks_like_time(value) {
         return Strength::Strong;
     }
+    if has_scrambled_piece(value) {
+        return if len >= 12 { Strength::Strong } else { Strength::Medium };
+    }
+    if digits == 0 {
+        return Strength::Inert;
+    }
+    let letters = lower + upper;
+    let others = len - digits - letters;
     if is_wordy(value) {
         return Strength::Weak;
     }
@@ -79,9 +76,31 @@ fn is_wordy(value: &str) -> bool {
     words > 0 && pieces.into_iter().all(wordy)
 }
 
-fn is_camel_case(value: &str) -> bool {
-    let mut runs = value.split(|c: char| c.is_ascii_uppercase()).skip(1);
-    value.chars().all(char::is_alphanumeric) && runs.all(|run| run.len() >= 2)
+/// Whether a piece of six letters and digits or more mixes upper and lower case as no word does.
+fn has_scrambled_piece(value: &str) -> bool {
+    value.split(|c: char| !c.is_ascii_alphanumeric()).any(|piece| {
+        let lower = piece.chars().any(|c| c.is_ascii_lowercase());
+        let upper = piece.chars().any(|c| c.is_ascii_uppercase());
+        piece.len() >= 6 && lower && upper && !is_camel_case(piece)
+    })
+}
+
+/// Words of two letters that names are made of.
+const SHORT_WORDS: &[&str] = &[
+    "As", "At", "By", "Db", "Do", "Go", "Id", "If", "In", "Ip", "Is", "Js", "My", "No", "Of", "On", "Or", "Os", "To",
+    "Ui", "Up", "We", "Wp",
+];
+
+/// Words run together, as in `getElementById`, `XMLHttpRequest`, `iPhone`: behind capitals stand two small letters at least,
+/// or the pair is a word; digits stand at the end.
+fn is_camel_case(piece: &str) -> bool {
+    let stem = piece.trim_end_matches(|c: char| c.is_ascii_digit());
+    let starts: Vec<usize> = stem.char_indices().filter(|(_, c)| c.is_ascii_uppercase()).map(|(at, _)| at).collect();
+    stem.chars().all(char::is_alphabetic)
+        && starts.iter().enumerate().all(|(n, at)| {
+            let word = &stem[*at..starts.get(n + 1).copied().unwrap_or(stem.len())];
+            word.len() != 2 || SHORT_WORDS.contains(&word)
+        })
 }
 
 /// Letters that no language would put in a row: case changes in the middle, or hardly a vowel.
@@ -107,6 +126,11 @@ mod tests {
             ("note-by-user01-abc", Strength::Weak),
             ("/issues/13?issue_count=13", Strength::Weak),
             ("getElementById", Strength::Inert),
+            ("XMLHttpRequest", Strength::Inert),
+            ("Note-by-Ann", Strength::Inert),
+            ("SekmMcxVbt-OPs3YxbSuRQ", Strength::Strong),
+            ("atNjIOMaoes-oYHqsuWtQ", Strength::Strong),
+            ("eROrYkCl", Strength::Medium),
             ("3", Strength::Weak),
             ("4217", Strength::Weak),
             ("0.9", Strength::Weak),

@@ -269,6 +269,28 @@ fn the_row_that_the_user_made_is_picked_by_what_they_typed() {
 }
 
 #[test]
+fn the_hidden_field_of_the_users_own_row_is_taken() {
+    let row = |id: u32, title: &str, token: &str| {
+        format!(
+            r#"<li>{title}<form method=post action="/items/{id}/rename"><input type=hidden name=v value={token}></form></li>"#
+        )
+    };
+    let mut story = Story::default();
+    story.form("/items", "title=Mine+r12ab3", "302\nLocation: /items", "");
+    let list = format!("<ul>{}{}</ul>", row(5, "Other", "c75d2e50b0"), row(6, "Mine r12ab3", "6041b92c87"));
+    story.page("/items", &list);
+    story.form("/items/6/rename", "v=6041b92c87&title=New+r12ab3", "302\nLocation: /items", "");
+    let found = links(&story.rules(Some(&users())));
+    assert_eq!(
+        found,
+        [
+            r#"form.v <- row("Mine {tag}") | form("/items/{}/rename", "v")"#,
+            r#"path[1] <- row("Mine {tag}") | url("/items/{}/rename")"#,
+        ]
+    );
+}
+
+#[test]
 fn directories_hashed_from_a_name_are_followed() {
     let mut story = Story::default();
     story.form("/upload", "file=Picture-r12ab3.png&about=Mine+r12ab3", "302\nLocation: /file/Picture-r12ab3.png", "");

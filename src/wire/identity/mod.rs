@@ -17,9 +17,10 @@ use std::net::IpAddr;
 use crate::model::{Headers, Nanos, Origin, SessionId, SessionInfo};
 
 use super::cookie::{Cookie, parse_date};
+use super::url::resolve_target;
 use bounded::Bounded;
 use person::{Agreement, Person, weight};
-use request::{Asked, name_of};
+use request::{Asked, name_of, url_of};
 
 /// Most sessions, connections and cookie values kept in mind.
 const SESSIONS: usize = 10_000;
@@ -112,6 +113,7 @@ impl Sessions {
             .by_cookie_given(&asked)
             .or_else(|| self.by_connection(&asked))
             .or_else(|| self.by_cookie_sent(&asked))
+            .or_else(|| self.by_redirect(group, &asked))
             .or_else(|| self.by_client(group, &asked));
         let (id, info) = match found {
             Some(id) => (id, None),
@@ -132,6 +134,12 @@ impl Sessions {
         let Some(person) = self.people.get_mut(session) else { return };
         person.answered(name_of((origin.to_string().as_str(), target)));
         let path = String::from_utf8_lossy(target);
+        if let Some(location) = headers.text("location")
+            && let Some(target) = resolve_target(&path, location)
+        {
+            let to = location.parse::<Origin>().unwrap_or_else(|_| origin.clone());
+            person.sent_to(url_of(&to.to_string(), target.as_bytes()), now);
+        }
         for set_cookie in headers.all("set-cookie") {
             let given = person.given(set_cookie, origin, &path, now, self.today_unix_s);
             if let Some(cookie) = given.filter(|cookie| cookie.value.len() >= TELLING_LOCALLY_BYTES) {
@@ -185,6 +193,17 @@ impl Sessions {
             _ => None,
         })?;
         self.agreement(id, asked)?.speaks_for(asked).then_some(id)
+    }
+
+    /// The one session of the same client address and user agent that was just sent here: also after a log-out took all its
+    /// cookies.
+    fn by_redirect(&self, group: u64, asked: &Asked<'_>) -> Option<SessionId> {
+        let expected = |id: &&SessionId| {
+            self.people.get(**id).is_some_and(|person| person.is_expected_at(asked.url, asked.seen.now))
+        };
+        let mut expected = self.groups.get(&group)?.iter().filter(expected);
+        let only = expected.next().copied();
+        only.filter(|_| expected.next().is_none())
     }
 
     /// Among the sessions of the same client address and user agent: the one whose cookies agree most, else the one that
@@ -270,6 +289,7 @@ impl Sessions {
         }
         let Some(person) = self.people.get_mut(id) else { return };
         person.asked(asked);
+        person.arrived(asked.url);
         let members = self.groups.entry(person.group).or_default();
         members.retain(|member| *member != id);
         if members.len() >= GROUP {

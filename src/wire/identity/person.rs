@@ -1,10 +1,16 @@
 //! What is known of one session: its cookies, its connections, and how well a request goes with them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::request::{Asked, name_of};
 use crate::model::{Nanos, Origin};
 use crate::wire::cookie::{Cookie, Jar};
+
+/// Redirects of one person that are remembered.
+const REDIRECTS: usize = 4;
+/// A client that follows a redirect does so at once.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Most cookie values remembered as sent; pages; hosts that set cookies; unanswered requests.
 const SENT: usize = 128;
@@ -29,6 +35,8 @@ pub(super) struct Person {
     /// Hosts that ever gave it cookies.
     given_by: Vec<u64>,
     unanswered: Vec<Unanswered>,
+    /// Where its latest redirects lead that were not followed yet: name of the URL, and when.
+    redirects: Vec<(u64, Nanos)>,
 }
 
 /// A navigation without cookies whose response is not known yet.
@@ -61,6 +69,24 @@ impl Agreement {
 }
 
 impl Person {
+    /// Notes that it was sent to this URL.
+    pub(super) fn sent_to(&mut self, url: u64, now: Nanos) {
+        if self.redirects.len() >= REDIRECTS {
+            self.redirects.remove(0);
+        }
+        self.redirects.push((url, now));
+    }
+
+    /// Whether it was sent to this URL a moment ago and has not gone there.
+    pub(super) fn is_expected_at(&self, url: u64, now: Nanos) -> bool {
+        self.redirects.iter().any(|(to, when)| *to == url && now.since(*when) <= FOLLOWED_WITHIN)
+    }
+
+    /// Notes that it went there.
+    pub(super) fn arrived(&mut self, url: u64) {
+        self.redirects.retain(|(to, _)| *to != url);
+    }
+
     pub(super) fn new(client: IpAddr, group: u64) -> Self {
         Self {
             client,
@@ -71,6 +97,7 @@ impl Person {
             pages: Vec::new(),
             given_by: Vec::new(),
             unanswered: Vec::new(),
+            redirects: Vec::new(),
         }
     }
 

@@ -126,6 +126,6 @@ pub(super) fn name_of(thing: impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn url_of(origin: &str, target: &[u8]) -> u64 {
+pub(super) fn url_of(origin: &str, target: &[u8]) -> u64 {
     name_of((origin, target))
 }

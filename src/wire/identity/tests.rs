@@ -90,6 +90,16 @@ impl Stage {
         self.sessions.saw_response(SessionId(session), &origin, target.as_bytes(), &headers, Nanos(self.now));
     }
 
+    /// A response that ends every cookie and leads elsewhere.
+    fn log_out(&mut self, session: u32, url: &str, cookie: &str, location: &str) {
+        self.now += 1_000_000;
+        let (origin, target) = split(url);
+        let mut headers = Headers::default();
+        headers.push("set-cookie", cookie);
+        headers.push("location", location);
+        self.sessions.saw_response(SessionId(session), &origin, target.as_bytes(), &headers, Nanos(self.now));
+    }
+
     /// A request and its response.
     fn trip(&mut self, ask: Ask<'_>, set_cookies: &[&str]) -> u32 {
         let session = self.ask(ask);
@@ -271,6 +281,27 @@ fn the_last_step_of_a_sign_on_stays_with_its_browser() {
     for (connection, fields) in [(3, &modern[..]), (4, &old[..])] {
         let form = Ask { method: "POST", ..Ask::browser(connection, "https://app.test/acs", "").with(fields) };
         assert_eq!(stage.trip(form, &[]), 1);
+    }
+}
+
+#[test]
+fn whoever_is_redirected_by_a_log_out_is_the_same_person_on_arrival() {
+    for location in ["/bye", "http://127.0.0.1:8000/bye", "http://127.0.0.1:9000/bye"] {
+        let mut stage = Stage::new();
+        let url = "http://127.0.0.1:8000/";
+        let out = "http://127.0.0.1:8000/logout";
+        assert_eq!(stage.trip(Ask::program(1, "GET", url, ""), &["sid=user-number-1"]), 1);
+        assert_eq!(stage.ask(Ask::program(1, "POST", out, "sid=user-number-1")), 1);
+        stage.log_out(1, out, "sid=; Max-Age=0", location);
+        stage.sessions.closed(1);
+        let arrival = if location.starts_with('/') { "http://127.0.0.1:8000/bye" } else { location };
+        assert_eq!(stage.trip(Ask::program(2, "GET", arrival, ""), &[]), 1, "{location}");
+        stage.sessions.closed(2);
+        assert_eq!(
+            stage.trip(Ask::program(3, "GET", arrival, ""), &["sid=user-number-2"]),
+            2,
+            "nobody is sent there twice"
+        );
     }
 }
 
