@@ -461,6 +461,12 @@ impl Search<'_, '_> {
             if !validator && !from_asset {
                 let why = if leaf.path.starts_with("cookie.") && !self.context.trace.ever_sets_cookie(&leaf.name) {
                     "a cookie that no response of the recording set: made by a script, or from before the recording"
+                } else if self
+                    .sent
+                    .get(text.as_str())
+                    .is_some_and(|uses| uses[0].0 < i && holders.iter().all(|j| uses[0].0 <= *j))
+                {
+                    "the client made it: it was sent before any response held it"
                 } else if holders.is_empty() {
                     "no response before this request holds the value"
                 } else {
