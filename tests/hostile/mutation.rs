@@ -315,7 +315,7 @@ fn mutated_results_do_no_harm() {
         let against = overdub::report::Against { run: &sound, comparison: &comparison };
         overdub::report::html(&mut Vec::new(), &run, Some(against)).unwrap();
     }
-    assert!(read > 30, "only {read} were still results");
+    assert!(read > 5, "only {read} were still results");
 }
 
 #[test]
