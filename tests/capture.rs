@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use overdub::capture::{self, BodyWriter, CaptureError, Compression, Provenance, Reader, Writer};
 use overdub::model::{
-    Body, BodySource, CHUNK_BYTES, Exchange, ExchangeId, Headers, Incomplete, Nanos, Origin, Request, Response, Scheme,
-    SessionId, SessionInfo, Span, Timing, Transport, Version,
+    Body, BodySource, CHUNK_BYTES, Exchange, ExchangeId, Headers, Incomplete, Message, MessageKind, Nanos, Origin,
+    Remark, Request, Response, Scheme, SessionId, SessionInfo, Side, Span, Timing, Transport, Version,
 };
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ fn sessions() -> Vec<SessionInfo> {
         id: SessionId(id),
         client: client.into(),
         user_agent: user_agent.map(Into::into),
+        ..SessionInfo::default()
     };
     vec![info(1, "10.0.0.1", Some("Test/1.0")), info(2, "::1", None)]
 }
@@ -60,6 +61,7 @@ fn bare(id: u64, session: u32) -> Exchange {
             sni: None,
         },
         incomplete: None,
+        remarks: Vec::new(),
     }
 }
 
@@ -116,7 +118,37 @@ fn full(id: u64, session: u32, asked: Body, answered: Body) -> Exchange {
             sni: Some("shop.test".into()),
         },
         incomplete: Some(Incomplete::Client("reset".into())),
+        remarks: Vec::new(),
         ..plain
+    }
+}
+
+/// One remark of each kind.
+fn remarks() -> Vec<Remark> {
+    vec![
+        Remark::Gap { side: Side::Response, at: 70_000, bytes: 300 },
+        Remark::UnknownField { side: Side::Request, position: 1, name: Some(b":path".to_vec()) },
+        Remark::UnknownField { side: Side::Response, position: 300, name: None },
+        Remark::BodyAbsent { side: Side::Request, bytes: 0 },
+        Remark::Tap { client_ns: Some(120_000), server_ns: None },
+        Remark::Other("seen from afar \u{e4}".into()),
+    ]
+}
+
+/// A message of an exchange; kind, side and instants depend on its number.
+fn message(exchange: u64, number: u32, body: Body) -> Message {
+    use MessageKind::{Binary, Close, Event, Grpc, Ping, Pong, Text};
+    let started = Nanos(exchange * 1_000 + u64::from(number));
+    Message {
+        exchange: ExchangeId(exchange),
+        number,
+        from: if number % 2 == 1 { Side::Request } else { Side::Response },
+        kind: [Text, Binary, Close, Ping, Pong, Event, Grpc][(number as usize - 1) % 7],
+        started,
+        ended: Nanos(started.0 + 300),
+        frames: number,
+        body,
+        compressed: number == 2,
     }
 }
 
@@ -142,7 +174,7 @@ fn put(path: &Path, bytes: &[u8]) {
 }
 
 /// What a capture says, bodies and all.
-type Content = (Provenance, Vec<SessionInfo>, Vec<(Exchange, Vec<Vec<u8>>)>);
+type Content = (Provenance, Vec<SessionInfo>, Vec<(Exchange, Vec<Vec<u8>>, Vec<(Message, Vec<u8>)>)>);
 
 fn bodies(exchange: &Exchange) -> Vec<&Body> {
     let answers = exchange.interim.iter().chain(&exchange.response).map(|r| &r.body);
@@ -155,7 +187,9 @@ fn content(reader: &Reader) -> Option<Content> {
     for exchange in reader.exchanges() {
         let exchange = exchange.ok()?;
         let loaded = bodies(&exchange).iter().map(|body| reader.load(body, 1 << 30).ok()).collect::<Option<_>>()?;
-        exchanges.push((exchange, loaded));
+        let messages = reader.messages(exchange.id).ok()?.into_iter();
+        let messages = messages.map(|m| reader.load(&m.body, 1 << 30).ok().map(|bytes| (m, bytes)));
+        exchanges.push((exchange, loaded, messages.collect::<Option<_>>()?));
     }
     for session in reader.sessions() {
         reader.session(session.info.id).ok()?;
@@ -176,7 +210,15 @@ fn sample(dir: &TempDir, name: &str, end: End) -> (PathBuf, Vec<(u64, usize)>) {
         let text = store(&mut writer, format!("hello {id} ").repeat(20).as_bytes());
         let raw = store(&mut writer, &noise(id, 90));
         let session = if id % 2 == 0 { 2 } else { 1 };
-        let exchange = if id == 3 { bare(id, session) } else { full(id, session, text, raw) };
+        for number in 1..=if id == 2 { 2 } else { 0 } {
+            let payload = store(&mut writer, format!("message {number} of {id}").as_bytes());
+            writer.message(&message(id, number, payload)).unwrap();
+        }
+        let exchange = match id {
+            2 => Exchange { remarks: remarks(), ..full(id, session, text, raw) },
+            3 => bare(id, session),
+            _ => full(id, session, text, raw),
+        };
         writer.exchange(&exchange).unwrap();
         writer.flush().unwrap();
         flushed.push((fs::metadata(&path).unwrap().len(), usize::try_from(id).unwrap()));
@@ -214,6 +256,9 @@ fn every_field_comes_back() {
     for (id, reason) in (3..).zip(reasons) {
         written.push(Exchange { incomplete: Some(reason), ..bare(id, 2) });
     }
+    written[1].remarks = remarks();
+    written[2].request.version = Version::Http3;
+    written[3].request.version = Version::Http09;
     for info in sessions() {
         writer.session(&info).unwrap();
     }
@@ -599,8 +644,18 @@ fn mutated_captures_never_panic_and_never_change_an_exchange_silently() {
         put(&bad_path, &bad);
         let Ok(reader) = Reader::open(&bad_path) else { continue };
         for exchange in reader.exchanges().flatten() {
-            let (original, texts) = sound.2.iter().find(|(e, _)| e.id == exchange.id).expect("no exchange is invented");
+            let (original, texts, messages) =
+                sound.2.iter().find(|(e, ..)| e.id == exchange.id).expect("none is invented");
             assert_eq!(&exchange, original, "round {round}");
+            for message in reader.messages(exchange.id).unwrap_or_default() {
+                let (original, text) =
+                    messages.iter().find(|(m, _)| m.number == message.number).expect("none is invented");
+                assert_eq!(&message, original, "round {round}");
+                assert!(
+                    reader.load(&message.body, 1 << 20).is_err()
+                        || reader.load(&message.body, 1 << 20).unwrap() == *text
+                );
+            }
             for (body, text) in bodies(&exchange).iter().zip(texts) {
                 assert!(reader.load(body, 1 << 20).is_ok_and(|b| b == *text) || reader.load(body, 1 << 20).is_err());
             }
@@ -612,24 +667,50 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/capture").join(name)
 }
 
-fn write_golden(path: &Path, compression: Compression) {
+/// What a capture of this minor version can say.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Minor {
+    Zero,
+    One,
+}
+
+fn write_golden(path: &Path, compression: Compression, minor: Minor) {
     let mut writer = Writer::create_with(path, &provenance(), compression).unwrap();
-    for info in sessions() {
+    for mut info in sessions() {
+        if minor >= Minor::One && info.id == SessionId(1) {
+            (info.evidence, info.midway) = ("cookie sid".into(), true);
+        }
         writer.session(&info).unwrap();
     }
     let (asked, answered) = (store(&mut writer, b"question"), store(&mut writer, &b"answer ".repeat(30)));
-    writer.exchange(&full(1, 1, asked, answered)).unwrap();
+    let mut first = full(1, 1, asked, answered);
+    if minor >= Minor::One {
+        first.remarks = remarks();
+        first.request.version = Version::Http3;
+        for number in 1..=7 {
+            let payload = store(&mut writer, format!("message {number}").as_bytes());
+            writer.message(&message(1, number, payload)).unwrap();
+        }
+        writer.message(&message(2, 1, Body::default())).unwrap();
+    }
+    writer.exchange(&first).unwrap();
     writer.flush().unwrap();
-    writer.exchange(&bare(2, 2)).unwrap();
+    let mut second = bare(2, 2);
+    if minor >= Minor::One {
+        second.request.version = Version::Http09;
+        let payload = store(&mut writer, b"late");
+        writer.message(&message(2, 2, payload)).unwrap();
+    }
+    writer.exchange(&second).unwrap();
     writer.finish().unwrap();
 }
 
 #[test]
 fn the_bytes_of_the_format_do_not_change() {
     let dir = TempDir::new().unwrap();
-    for (name, compression) in [("v1.0.dub", Compression::None), ("v1.0-zstd.dub", Compression::Zstd)] {
+    for (name, compression) in [("v1.1.dub", Compression::None), ("v1.1-zstd.dub", Compression::Zstd)] {
         let path = dir.path().join(name);
-        write_golden(&path, compression);
+        write_golden(&path, compression, Minor::One);
         if std::env::var_os("OVERDUB_BLESS").is_some() {
             fs::copy(&path, fixture(name)).unwrap();
         }
@@ -639,7 +720,142 @@ fn the_bytes_of_the_format_do_not_change() {
         }
         let committed = content(&Reader::open(&fixture(name)).unwrap()).unwrap();
         assert_eq!(committed, content(&Reader::open(&path).unwrap()).unwrap(), "{name}");
+        assert_eq!(committed.2.iter().map(|(.., messages)| messages.len()).collect::<Vec<_>>(), [7, 2]);
     }
+}
+
+#[test]
+fn captures_of_version_1_0_are_read_by_index_and_by_walking() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("now.dub");
+    write_golden(&path, Compression::None, Minor::Zero);
+    let now = content(&Reader::open(&path).unwrap()).unwrap();
+    for name in ["v1.0.dub", "v1.0-zstd.dub"] {
+        assert_eq!(fs::read(fixture(name)).unwrap()[8..12], [1, 0, 0, 0]);
+        for reader in [Reader::open(&fixture(name)).unwrap(), Reader::open_checked(&fixture(name)).unwrap()] {
+            assert!(reader.damage().is_sound() && !reader.damage().unfinished && reader.message_count() == 0);
+            assert_eq!(content(&reader).unwrap(), now, "{name}");
+        }
+        let report = capture::repair(&fixture(name), &dir.path().join("again.dub")).unwrap();
+        assert!(report.is_complete());
+    }
+}
+
+#[test]
+fn messages_of_many_exchanges_at_once_are_found_by_exchange() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("chat.dub");
+    let mut writer = Writer::create(&path, &provenance()).unwrap();
+    for number in 1..=300 {
+        for id in 1..=50 {
+            let payload = store(&mut writer, format!("{id} says {number}").as_bytes());
+            writer.message(&message(id, number, payload)).unwrap();
+        }
+    }
+    (1..=50).for_each(|id| writer.exchange(&bare(id, 1)).unwrap());
+    writer.exchange(&bare(51, 1)).unwrap();
+    writer.flush().unwrap();
+    let unfinished = Reader::open(&path).unwrap();
+    assert_eq!(writer.finish().unwrap().messages, 15_000);
+    for reader in [unfinished, Reader::open(&path).unwrap(), Reader::open_checked(&path).unwrap()] {
+        assert!(reader.damage().is_sound());
+        assert_eq!((reader.message_count(), reader.message_count_of(ExchangeId(51))), (15_000, 0));
+        assert!(
+            reader.messages(ExchangeId(51)).unwrap().is_empty() && reader.messages(ExchangeId(99)).unwrap().is_empty()
+        );
+        for id in [1, 50] {
+            let read = reader.messages(ExchangeId(id)).unwrap();
+            assert_eq!(read.iter().map(|m| m.number).collect::<Vec<_>>(), (1..=300).collect::<Vec<_>>());
+            let last = &read[299];
+            assert_eq!(last, &message(id, 300, last.body.clone()));
+            assert_eq!(reader.load(&last.body, 100).unwrap(), format!("{id} says 300").into_bytes());
+        }
+        let check = reader.check_bodies().unwrap();
+        assert_eq!((check.bodies, check.broken.len(), check.unreadable_messages), (15_000, 0, 0));
+    }
+}
+
+/// Two exchanges with three messages each, a frame of messages for each exchange. Returns the file and where in it the
+/// payload and the record of the second message of the second exchange lie.
+fn two_chats(dir: &TempDir, end: End) -> (PathBuf, usize, usize) {
+    let path = dir.path().join("chats.dub");
+    let mut writer = Writer::create_with(&path, &provenance(), Compression::None).unwrap();
+    let mut chunk = None;
+    for id in 1..=2_u64 {
+        for number in 1..=3 {
+            let payload = store(&mut writer, &noise(id * 10 + u64::from(number), 50));
+            chunk = if number == 2 { payload.chunks.first().copied() } else { chunk };
+            writer.message(&message(id, number, payload)).unwrap();
+            if number == 2 {
+                writer.flush().unwrap();
+            }
+        }
+        writer.exchange(&bare(id, 1)).unwrap();
+        writer.flush().unwrap();
+    }
+    match end {
+        End::Finished => drop(writer.finish().unwrap()),
+        End::Killed => std::mem::forget(writer),
+    }
+    let bytes = fs::read(&path).unwrap();
+    let payload = bytes.windows(50).position(|w| w == noise(22, 50)).unwrap();
+    let named = |w: &[u8]| w == chunk.unwrap().0;
+    let record = payload + bytes[payload..].windows(16).position(named).unwrap();
+    (path, payload, record)
+}
+
+#[test]
+fn a_lost_frame_of_messages_is_reported_with_its_exchange_and_costs_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    for end in [End::Finished, End::Killed] {
+        let (path, _, record) = two_chats(&dir, end);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[record] ^= 1;
+        put(&path, &bytes);
+        for reader in [Reader::open(&path).unwrap(), Reader::open_checked(&path).unwrap()] {
+            let damage = reader.damage();
+            assert_eq!(damage.lost_messages, [(ExchangeId(2), 2)]);
+            assert_eq!((damage.bad_frames.len(), damage.bad_frames[0].2.as_str()), (1, "2 messages"));
+            assert!(damage.lost_exchanges.is_empty());
+            let numbers = |id| reader.messages(ExchangeId(id)).unwrap().iter().map(|m| m.number).collect::<Vec<_>>();
+            assert_eq!((numbers(1), numbers(2)), (vec![1, 2, 3], vec![3]));
+        }
+        let (code, out, _) = overdub(&["verify", path.to_str().unwrap()]);
+        assert!(code == 1 && out.contains("2 messages lost, of 1 exchange: 2"), "{out}");
+        let fixed = dir.path().join("fixed.dub");
+        let report = capture::repair(&path, &fixed).unwrap();
+        assert!(!report.is_complete() && report.emptied.is_empty());
+        assert_eq!((report.saved.messages, &report.damage.lost_messages), (4, &vec![(ExchangeId(2), 2)]));
+        let reader = Reader::open(&fixed).unwrap();
+        assert!(reader.damage().is_sound() && reader.messages(ExchangeId(2)).unwrap().len() == 1);
+        let remarks = reader.exchange(ExchangeId(2)).unwrap().remarks;
+        assert!(matches!(&remarks[..], [Remark::Other(text)] if text.starts_with("2 of its messages")), "{remarks:?}");
+    }
+}
+
+#[test]
+fn repair_carries_messages_and_remarks_over_and_marks_the_exchange_of_a_lost_payload() {
+    let dir = TempDir::new().unwrap();
+    let (path, payload, _) = two_chats(&dir, End::Finished);
+    let sound = content(&Reader::open(&path).unwrap()).unwrap();
+    let fixed = dir.path().join("fixed.dub");
+    assert!(capture::repair(&path, &fixed).unwrap().is_complete());
+    assert_eq!(content(&Reader::open(&fixed).unwrap()).unwrap(), sound);
+    let (sample, _) = sample(&dir, "sample.dub", End::Finished);
+    capture::repair(&sample, &fixed).unwrap();
+    assert_eq!(content(&Reader::open(&fixed).unwrap()), content(&Reader::open(&sample).unwrap()));
+
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[payload] ^= 1;
+    put(&path, &bytes);
+    let reader = Reader::open_checked(&path).unwrap();
+    assert_eq!(reader.check_bodies().unwrap().broken, [ExchangeId(2)]);
+    let report = capture::repair(&path, &fixed).unwrap();
+    assert_eq!((report.saved.messages, report.emptied), (6, vec![ExchangeId(2)]));
+    let reader = Reader::open(&fixed).unwrap();
+    let messages = reader.messages(ExchangeId(2)).unwrap();
+    assert!(messages[1].body.is_empty() && !messages[2].body.is_empty());
+    assert!(matches!(reader.exchange(ExchangeId(2)).unwrap().incomplete, Some(Incomplete::NotRecorded(_))));
 }
 
 /// Runs the program; returns its exit code, stdout and stderr.
@@ -717,6 +933,63 @@ fn inspect_shows_a_torn_capture_and_says_on_stderr_what_is_cut() {
 }
 
 #[test]
+fn inspect_shows_messages_remarks_evidence_and_unknown_heads() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("chat.dub");
+    let mut writer = Writer::create(&path, &provenance()).unwrap();
+    let info = SessionInfo { evidence: "cookie sid".into(), midway: true, ..sessions().remove(0) };
+    writer.session(&info).unwrap();
+    for (number, payload) in (1..).zip([b"hi\x1b there".as_slice(), b"\x00\xff", b"\x03\xe8bye"]) {
+        let payload = store(&mut writer, payload);
+        writer.message(&message(1, number, payload)).unwrap();
+    }
+    let mut unknown = Exchange { remarks: remarks(), ..bare(1, 1) };
+    unknown.request.method.clear();
+    unknown.request.target.clear();
+    writer.exchange(&unknown).unwrap();
+    writer.exchange(&bare(2, 1)).unwrap();
+    writer.finish().unwrap();
+    let file = path.to_str().unwrap();
+
+    let (code, out, err) = overdub(&["inspect", file, "--exchange", "1"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for part in [
+        "http://shop.test:8000 ?\n",
+        "? ? HTTP/1.1\n",
+        "remark: request field 1 (:path) is not known\n",
+        "-- messages, in ms",
+        "     1 -> text          0.000      9 B  hi\\x1b there\n",
+        "     2 <- binary        0.000       2 B  00 ff  [2 frames]  [still compressed]\n",
+        "     3 -> close         0.000       5 B  1000 bye  [3 frames]\n",
+    ] {
+        assert!(out.contains(&part.replace("      9 B", "       9 B")), "{part} in {out}");
+    }
+    let json = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let (code, out, err) = overdub(&[&["inspect", file, "--json"], arguments].concat());
+        assert_eq!(code, 0, "{err}");
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let lines = json(&[]);
+    assert_eq!(lines[0]["messages"], serde_json::json!({"count": 3, "frames": 6}));
+    assert_eq!(
+        (lines[0]["remarks"].as_array().unwrap().len(), &lines[0]["unknown_fields"][0]["name"]),
+        (6, &":path".into())
+    );
+    assert!(lines[1].get("messages").is_none() && lines[1].get("remarks").is_none());
+    let whole = &json(&["--exchange", "1"])[0];
+    let messages = whole["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 3);
+    assert_eq!((&messages[0]["text"], &messages[1]["base64"]), (&"hi\u{1b} there".into(), &"AP8=".into()));
+    assert_eq!((&messages[1]["from"], &messages[1]["kind"]), (&"server".into(), &"binary".into()));
+    let session = &json(&["--sessions"])[0];
+    assert_eq!((&session["evidence"], &session["midway"]), (&"cookie sid".into(), &true.into()));
+    let (_, out, _) = overdub(&["inspect", file]);
+    assert!(out.contains("messages   3\n") && out.contains("cookie sid, begins midway"), "{out}");
+    let (_, out, _) = overdub(&["verify", file]);
+    assert!(out.contains("2 exchanges, 3 messages"), "{out}");
+}
+
+#[test]
 fn inspect_never_sends_captured_control_characters_to_the_terminal() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("evil.dub");
@@ -733,7 +1006,18 @@ fn inspect_never_sends_captured_control_characters_to_the_terminal() {
     exchange.response.as_mut().unwrap().headers = headers(&[("content-encoding", evil.as_bytes())]);
     exchange.transport.alpn = Some(evil.into());
     exchange.incomplete = Some(Incomplete::Client(evil.into()));
-    writer.session(&SessionInfo { id: SessionId(1), client: evil.into(), user_agent: Some(evil.into()) }).unwrap();
+    exchange.remarks = vec![Remark::Other(evil.into())];
+    let text = store(&mut writer, evil.as_bytes());
+    writer.message(&message(1, 1, text)).unwrap();
+    writer
+        .session(&SessionInfo {
+            id: SessionId(1),
+            client: evil.into(),
+            user_agent: Some(evil.into()),
+            evidence: evil.into(),
+            ..SessionInfo::default()
+        })
+        .unwrap();
     writer.exchange(&exchange).unwrap();
     writer.finish().unwrap();
     let file = path.to_str().unwrap();

@@ -176,6 +176,7 @@ fn exchange(number: u64, path: &str) -> Exchange {
             sni: None,
         },
         incomplete: None,
+        remarks: Vec::new(),
     }
 }
 
@@ -185,7 +186,14 @@ fn a_recording_takes_the_endpoint_names_of_the_run_it_is_compared_with() {
     let capture = directory.path().join("shop.dub");
     let provenance = Provenance { anchor_unix_ns: 0, source: "test".to_owned(), program: "0.1.0".to_owned() };
     let mut writer = Writer::create(&capture, &provenance).unwrap();
-    writer.session(&SessionInfo { id: SessionId(1), client: "127.0.0.1".to_owned(), user_agent: None }).unwrap();
+    writer
+        .session(&SessionInfo {
+            id: SessionId(1),
+            client: "127.0.0.1".to_owned(),
+            user_agent: None,
+            ..SessionInfo::default()
+        })
+        .unwrap();
     for number in 1..=60 {
         let path = if number % 2 == 0 { "/a" } else { "/shelf/blue" };
         writer.exchange(&exchange(number, path)).unwrap();

@@ -38,6 +38,34 @@ impl BodyWriter {
         Ok(())
     }
 
+    /// Takes the last bytes of the body, which then need not wait for more.
+    ///
+    /// # Errors
+    /// As for [`BodyWriter::push`].
+    pub fn push_last(&mut self, writer: &mut Writer, bytes: &[u8]) -> Result<(), CaptureError> {
+        if self.ended || !self.pending.is_empty() {
+            return self.push(writer, bytes);
+        }
+        bytes.chunks(CHUNK_BYTES).try_for_each(|chunk| self.store(writer, chunk))
+    }
+
+    /// Bytes that wait in memory for a chunk to fill.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Stores what waits as a chunk shorter than usual, to let go of its memory.
+    ///
+    /// # Errors
+    /// When the writer fails; the body ends here.
+    pub fn let_go(&mut self, writer: &mut Writer) -> Result<(), CaptureError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::take(&mut self.pending);
+        self.store(writer, &chunk)
+    }
+
     /// Stores the rest and names the body.
     ///
     /// # Errors

@@ -19,6 +19,30 @@ pub(super) struct ExchangeEntry {
     pub(super) finished: Nanos,
 }
 
+/// What the index says of the messages of one exchange in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessageEntry {
+    /// Whose they are.
+    pub(super) exchange: ExchangeId,
+    /// The highest of their numbers.
+    pub(super) last: u32,
+    /// How many.
+    pub(super) count: u32,
+}
+
+impl MessageEntry {
+    /// Exchange and number of each message in a frame become one entry for each exchange.
+    pub(super) fn group(messages: impl IntoIterator<Item = (ExchangeId, u32)>) -> Vec<Self> {
+        let mut grouped: BTreeMap<ExchangeId, Self> = BTreeMap::new();
+        for (exchange, number) in messages {
+            let entry = grouped.entry(exchange).or_insert(Self { exchange, last: 0, count: 0 });
+            entry.last = entry.last.max(number);
+            entry.count += 1;
+        }
+        grouped.into_values().collect()
+    }
+}
+
 /// A piece of the index: what the frames between the previous segment and this one hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -28,6 +52,8 @@ pub(super) struct Segment {
     pub(super) chunk_frames: Vec<(u64, Vec<ChunkId>)>,
     /// Offset of each frame of exchanges, and the exchanges in order.
     pub(super) exchange_frames: Vec<(u64, Vec<ExchangeEntry>)>,
+    /// Offset of each frame of messages, and whose messages are in it.
+    pub(super) message_frames: Vec<(u64, Vec<MessageEntry>)>,
     /// Sessions described since the previous segment.
     pub(super) sessions: Vec<SessionInfo>,
 }
@@ -37,14 +63,45 @@ impl Segment {
     pub(super) fn estimated_bytes(&self) -> usize {
         let chunks: usize = self.chunk_frames.iter().map(|(_, ids)| 12 + 16 * ids.len()).sum();
         let exchanges: usize = self.exchange_frames.iter().map(|(_, held)| 12 + 26 * held.len()).sum();
-        let text = |s: &SessionInfo| s.client.len() + s.user_agent.as_ref().map_or(0, String::len);
+        let messages: usize = self.message_frames.iter().map(|(_, held)| 12 + 16 * held.len()).sum();
+        let text = |s: &SessionInfo| s.client.len() + s.user_agent.as_ref().map_or(0, String::len) + s.evidence.len();
         let sessions: usize = self.sessions.iter().map(|s| 12 + text(s)).sum();
-        chunks + exchanges + sessions
+        chunks + exchanges + messages + sessions
     }
 
     /// Nothing to say.
     pub(super) fn is_empty(&self) -> bool {
-        self.chunk_frames.is_empty() && self.exchange_frames.is_empty() && self.sessions.is_empty()
+        self.lengths() == [0; 4]
+    }
+
+    /// Takes all of it, or as much as makes a record of about `limit` bytes. The rest stays, for the next segment.
+    pub(super) fn take(&mut self, limit: usize) -> Self {
+        let previous = self.previous;
+        let mut piece = std::mem::replace(self, Self { previous, ..Self::default() });
+        while piece.estimated_bytes() > limit && piece.lengths().iter().any(|n| *n > 1) {
+            let [chunks, exchanges, messages, sessions] = piece.lengths().map(|n| n.div_ceil(2));
+            self.put_back(Self {
+                previous,
+                chunk_frames: piece.chunk_frames.split_off(chunks),
+                exchange_frames: piece.exchange_frames.split_off(exchanges),
+                message_frames: piece.message_frames.split_off(messages),
+                sessions: piece.sessions.split_off(sessions),
+            });
+        }
+        piece
+    }
+
+    /// Puts a piece in front of the rest.
+    pub(super) fn put_back(&mut self, mut piece: Self) {
+        piece.chunk_frames.append(&mut self.chunk_frames);
+        piece.exchange_frames.append(&mut self.exchange_frames);
+        piece.message_frames.append(&mut self.message_frames);
+        piece.sessions.append(&mut self.sessions);
+        *self = piece;
+    }
+
+    fn lengths(&self) -> [usize; 4] {
+        [self.chunk_frames.len(), self.exchange_frames.len(), self.message_frames.len(), self.sessions.len()]
     }
 }
 
@@ -65,11 +122,20 @@ pub(super) struct Located {
     pub(super) place: Place,
 }
 
+/// The messages of one exchange in one frame, and where that is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MessagesAt {
+    /// What is known of them.
+    pub(super) entry: MessageEntry,
+    frame: u32,
+}
+
 /// Collects what frames hold, in any order.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
     frames: Vec<u64>,
     exchanges: Vec<Located>,
+    messages: Vec<MessagesAt>,
     chunks: HashMap<ChunkId, Place>,
     sessions: BTreeMap<SessionId, SessionInfo>,
 }
@@ -90,6 +156,12 @@ impl IndexBuilder {
         self.exchanges.extend(entries.into_iter().map(located));
     }
 
+    /// A frame of messages.
+    pub(super) fn add_messages(&mut self, offset: u64, entries: impl IntoIterator<Item = MessageEntry>) {
+        let frame = self.frame(offset);
+        self.messages.extend(entries.into_iter().map(|entry| MessagesAt { entry, frame }));
+    }
+
     /// A session's description; a later one replaces an earlier one.
     pub(super) fn add_session(&mut self, info: SessionInfo) {
         self.sessions.insert(info.id, info);
@@ -97,11 +169,15 @@ impl IndexBuilder {
 
     /// The index. Of two exchanges with one number the later in the file counts.
     pub(super) fn build(self) -> Index {
-        let Self { frames, mut exchanges, chunks, sessions } = self;
+        let Self { frames, mut exchanges, mut messages, chunks, sessions } = self;
         let offset = |located: &Located| frames[located.place.frame as usize];
         exchanges.sort_by_key(|l| (l.entry.id, std::cmp::Reverse((offset(l), l.place.slot))));
         exchanges.dedup_by_key(|l| l.entry.id);
         exchanges.shrink_to_fit();
+        let owner = |at: &MessagesAt| (at.entry.exchange, frames[at.frame as usize]);
+        messages.sort_by_key(owner);
+        messages.dedup_by_key(|at| owner(at));
+        messages.shrink_to_fit();
 
         let mut summaries: BTreeMap<SessionId, SessionSummary> =
             sessions.into_iter().map(|(id, info)| (id, SessionSummary::empty(info))).collect();
@@ -114,7 +190,8 @@ impl IndexBuilder {
             let entry = &exchanges[i as usize].entry;
             (entry.session, entry.started, entry.id)
         });
-        Index { frames, exchanges, by_session, chunks, sessions: summaries.into_values().collect() }
+        let sessions = summaries.into_values().collect();
+        Index { frames, exchanges, by_session, messages, chunks, sessions }
     }
 
     /// The number of a frame.
@@ -132,6 +209,7 @@ pub(super) struct Index {
     frames: Vec<u64>,
     exchanges: Vec<Located>,
     by_session: Vec<u32>,
+    messages: Vec<MessagesAt>,
     chunks: HashMap<ChunkId, Place>,
     sessions: Vec<SessionSummary>,
 }
@@ -154,6 +232,31 @@ impl Index {
         let from = self.by_session.partition_point(|i| session(i) < id);
         let to = self.by_session.partition_point(|i| session(i) <= id);
         self.by_session[from..to].iter().map(|&i| &self.exchanges[i as usize])
+    }
+
+    /// Where messages are, by exchange and then in the order of the file.
+    pub(super) fn messages(&self) -> &[MessagesAt] {
+        &self.messages
+    }
+
+    /// Where the messages of an exchange are, in the order of the file.
+    pub(super) fn messages_of(&self, id: ExchangeId) -> &[MessagesAt] {
+        let from = self.messages.partition_point(|at| at.entry.exchange < id);
+        let to = self.messages.partition_point(|at| at.entry.exchange <= id);
+        &self.messages[from..to]
+    }
+
+    /// Offsets of all frames of messages, in order.
+    pub(super) fn message_frames(&self) -> Vec<u64> {
+        let mut offsets: Vec<u64> = self.messages.iter().map(|at| self.message_offset(at)).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        offsets
+    }
+
+    /// Offset of the frame in which messages lie.
+    pub(super) fn message_offset(&self, at: &MessagesAt) -> u64 {
+        self.frames[at.frame as usize]
     }
 
     /// Where a chunk is.
@@ -223,6 +326,45 @@ mod tests {
         let [one, two] = index.sessions() else { panic!("two sessions") };
         assert_eq!((one.exchanges, one.first.0, one.last.0), (2, 10, 35));
         assert_eq!((two.exchanges, two.first.0, two.last.0), (1, 5, 10));
+    }
+
+    #[test]
+    fn messages_are_found_by_exchange_in_the_order_of_the_file() {
+        let numbered = |exchange, number| (ExchangeId(exchange), number);
+        let entries = MessageEntry::group([numbered(7, 1), numbered(3, 1), numbered(7, 2), numbered(7, 3)]);
+        let entry = |exchange, last, count| MessageEntry { exchange: ExchangeId(exchange), last, count };
+        assert_eq!(entries, [entry(3, 1, 1), entry(7, 3, 3)]);
+        let mut builder = IndexBuilder::default();
+        builder.add_messages(200, [entry(7, 4, 1)]);
+        builder.add_messages(100, entries.clone());
+        builder.add_messages(200, [entry(7, 4, 1)]);
+        let index = builder.build();
+        let places = |id| {
+            let held = index.messages_of(ExchangeId(id)).iter();
+            held.map(|at| (index.message_offset(at), at.entry.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(7), [(100, 3), (200, 1)], "a frame that is named twice counts once");
+        assert_eq!(places(3), [(100, 1)]);
+        assert_eq!(places(4), []);
+        assert_eq!(index.message_frames(), [100, 200]);
+    }
+
+    #[test]
+    fn a_segment_too_large_for_a_record_is_taken_in_pieces_and_in_order() {
+        let chunk_frames: Vec<(u64, Vec<ChunkId>)> = (1..=9).map(|at| (at, vec![ChunkId([0; 16]); 100])).collect();
+        let message_frames = (10..=11).map(|at| (at, Vec::new())).collect();
+        let mut segment = Segment { previous: 5, chunk_frames, message_frames, ..Segment::default() };
+        let mut seen = (Vec::new(), Vec::new());
+        let mut pieces = 0;
+        while !segment.is_empty() {
+            let piece = segment.take(4_000);
+            assert!(piece.previous == 5 && piece.estimated_bytes() <= 4_000 && !piece.is_empty());
+            seen.0.extend(piece.chunk_frames.iter().map(|(at, _)| *at));
+            seen.1.extend(piece.message_frames.iter().map(|(at, _)| *at));
+            pieces += 1;
+        }
+        assert_eq!(seen, ((1..=9).collect(), vec![10, 11]));
+        assert!((5..=9).contains(&pieces), "{pieces}");
     }
 
     #[test]

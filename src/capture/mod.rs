@@ -10,13 +10,16 @@ mod frame;
 mod header;
 mod index;
 mod log;
+mod messages;
 mod open;
 mod reader;
+mod recent;
 mod recover;
 mod scan;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 pub use body_writer::BodyWriter;

@@ -39,6 +39,8 @@ pub struct Damage {
     pub bad_frames: Vec<(u64, u64, String)>,
     /// Exchanges known (from the index or from references) to be lost.
     pub lost_exchanges: Vec<ExchangeId>,
+    /// Exchanges that are known to have lost messages, and how many.
+    pub lost_messages: Vec<(ExchangeId, u64)>,
     /// True when the file has no index: it was not closed properly, or is still being written.
     pub unfinished: bool,
 }
@@ -46,7 +48,8 @@ pub struct Damage {
 impl Damage {
     /// Nothing was lost; an unfinished file can be sound.
     pub fn is_sound(&self) -> bool {
-        self.torn_bytes == 0 && self.bad_frames.is_empty() && self.lost_exchanges.is_empty()
+        let nothing_lost = self.lost_exchanges.is_empty() && self.lost_messages.is_empty();
+        self.torn_bytes == 0 && self.bad_frames.is_empty() && nothing_lost
     }
 }
 
@@ -64,8 +67,8 @@ pub struct SessionSummary {
 }
 
 impl Reader {
-    /// Opens a capture; rebuilds the index when it is missing. With an index, frames of exchanges are checked now and frames
-    /// of bodies when they are read.
+    /// Opens a capture; rebuilds the index when it is missing. With an index, frames of exchanges and messages are checked
+    /// now and frames of bodies when they are read.
     ///
     /// # Errors
     /// When the file cannot be opened, is no capture, or is from a newer major version.
@@ -139,6 +142,11 @@ impl Reader {
         Some((busy().map(|session| session.first).min()?, busy().map(|session| session.last).max()?))
     }
 
+    /// What is where.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// The names of all chunks, in the order in which they lie in the file.
     pub(super) fn chunk_ids(&self) -> Vec<ChunkId> {
         self.index.chunk_ids()
@@ -185,7 +193,7 @@ impl Reader {
     }
 
     /// A frame of the wanted kind, from the cache or the file.
-    fn unpacked(&self, offset: u64, kind: Kind) -> Result<Arc<Unpacked>, CaptureError> {
+    pub(super) fn unpacked(&self, offset: u64, kind: Kind) -> Result<Arc<Unpacked>, CaptureError> {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).find(offset);
         if let Some(frame) = cached.filter(|frame| frame.kind == kind) {
             return Ok(frame);
@@ -265,7 +273,9 @@ impl Unpacked {
         let Some(plain) = header.unpack(stored)? else { return Ok(None) };
         let (names, places) = match header.kind {
             Kind::Chunks => chunks::directory(&plain, header.records)?.into_iter().unzip(),
-            Kind::Sessions | Kind::Exchanges | Kind::Index => (Vec::new(), frame::records(&plain, header.records)?),
+            Kind::Sessions | Kind::Exchanges | Kind::Messages | Kind::Index => {
+                (Vec::new(), frame::records(&plain, header.records)?)
+            }
             Kind::End | Kind::Other(_) => return Ok(None),
         };
         Ok(Some(Self { kind: header.kind, plain, names, places }))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::log::Storage;
 use super::{CaptureError, Compression, Provenance, Reader, Writer};
 use crate::model::{
-    Body, BodySource, Exchange, ExchangeId, Headers, Nanos, Origin, Request, Scheme, SessionId, SessionInfo, Timing,
-    Transport, Version,
+    Body, BodySource, Exchange, ExchangeId, Headers, Message, MessageKind, Nanos, Origin, Request, Scheme, SessionId,
+    SessionInfo, Side, Timing, Transport, Version,
 };
 
 /// A file in memory that holds at most `room` bytes.
@@ -87,6 +87,7 @@ fn exchange(id: u64, body: Body) -> Exchange {
             sni: None,
         },
         incomplete: None,
+        remarks: Vec::new(),
     }
 }
 
@@ -223,4 +224,32 @@ fn a_small_file_that_unpacks_into_a_huge_index_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     assert!(matches!(Reader::open(file.path()), Err(CaptureError::Record)));
+}
+
+#[test]
+fn a_disk_that_was_full_for_long_leaves_an_index_of_several_segments_that_names_all_messages() {
+    let disk = SmallDisk::new(1 << 10);
+    let mut writer = Writer::over(Box::new(disk.clone()), &provenance(), Compression::Zstd).unwrap();
+    let messages = 600_000;
+    for id in 1..=messages {
+        let message = Message {
+            exchange: ExchangeId(id),
+            number: 1,
+            from: Side::Request,
+            kind: MessageKind::Ping,
+            started: Nanos(id),
+            ended: Nanos(id),
+            frames: 1,
+            body: Body::default(),
+            compressed: false,
+        };
+        writer.message(&message).unwrap();
+    }
+    disk.set_room(64 << 20);
+    writer.exchange(&exchange(messages, Body::default())).unwrap();
+    writer.finish().unwrap();
+    let reader = disk.open();
+    assert!(reader.damage().is_sound() && !reader.damage().unfinished);
+    assert_eq!(reader.message_count(), messages);
+    assert_eq!(reader.messages(ExchangeId(messages)).unwrap().len(), 1);
 }

@@ -6,22 +6,26 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::model::{CHUNK_BYTES, ChunkId, Exchange, SessionInfo};
+use crate::model::{CHUNK_BYTES, ChunkId, Exchange, ExchangeId, Message, SessionInfo};
 
 use super::frame::{self, Kind, Sealer};
-use super::index::{ExchangeEntry, Segment};
+use super::index::{ExchangeEntry, MessageEntry, Segment};
 use super::log::{Log, Storage};
+use super::recent::Recent;
 use super::{CaptureError, Provenance, chunks, header, stored};
 
 /// A batch of chunks becomes a frame at this size.
 const CHUNK_BATCH_BYTES: usize = 1 << 20;
 
-/// A batch of exchanges becomes a frame at this size; smaller than that of chunks because one exchange is read by
-/// unpacking its frame.
-const EXCHANGE_BATCH_BYTES: usize = 256 << 10;
+/// A batch of exchanges, messages or sessions becomes a frame at this size; smaller than that of chunks because one
+/// exchange is read by unpacking its frame.
+const RECORD_BATCH_BYTES: usize = 256 << 10;
 
 /// A segment of the index is written when its record would reach this size.
 const SEGMENT_BYTES: usize = 256 << 10;
+
+/// No segment is much larger than this, even when many frames waited for a disk.
+const MAX_SEGMENT_BYTES: usize = 4 << 20;
 
 /// What may wait in memory for a disk that does not take it.
 const MAX_WAITING_BYTES: usize = 8 << 20;
@@ -46,9 +50,13 @@ pub struct Writer {
     sealer: Sealer,
     chunks: chunks::Batch,
     sessions: Batch<SessionInfo>,
+    messages: Batch<(ExchangeId, u32)>,
     exchanges: Batch<ExchangeEntry>,
     segment: Segment,
+    recent: Recent,
     remembered: Remembered,
+    /// Room for one record.
+    record: Vec<u8>,
     known_sessions: HashSet<u32>,
     summary: Summary,
 }
@@ -62,6 +70,8 @@ pub struct Summary {
     pub exchanges: u64,
     /// Exchanges that are marked incomplete.
     pub incomplete: u64,
+    /// Messages inside exchanges.
+    pub messages: u64,
     /// Bytes of bodies as they came.
     pub body_bytes: u64,
     /// Length of the file in bytes.
@@ -110,9 +120,12 @@ impl Writer {
             sealer: Sealer::new(seed, compression == Compression::Zstd),
             chunks: chunks::Batch::default(),
             sessions: Batch::default(),
+            messages: Batch::default(),
             exchanges: Batch::default(),
             segment: Segment::default(),
+            recent: Recent::default(),
             remembered: Remembered::default(),
+            record: Vec::new(),
             known_sessions: HashSet::new(),
             summary: Summary::default(),
         })
@@ -142,6 +155,9 @@ impl Writer {
         if bytes.len() > CHUNK_BYTES {
             return Err(CaptureError::TooLarge { bytes: bytes.len() as u64 });
         }
+        if let Some(id) = self.recent.name(bytes) {
+            return Ok(id);
+        }
         let id = ChunkId::of(bytes);
         if !self.remembered.contains(id) {
             self.make_room(bytes.len())?;
@@ -149,6 +165,7 @@ impl Writer {
             self.remembered.insert(id);
             self.write_full_batches();
         }
+        self.recent.hold(id, bytes);
         Ok(id)
     }
 
@@ -157,16 +174,30 @@ impl Writer {
     /// # Errors
     /// As for [`Writer::session`]; `TooLarge` or `Record` when no capture can hold it.
     pub fn exchange(&mut self, exchange: &Exchange) -> Result<(), CaptureError> {
-        let record = stored::encode_exchange(exchange)?;
-        self.make_room(record.len())?;
+        stored::encode_exchange(exchange, &mut self.record)?;
+        self.make_room(self.record.len())?;
         let Exchange { id, session, timing, .. } = *exchange;
         let entry = ExchangeEntry { id, session, started: timing.started, finished: timing.finished };
-        self.exchanges.push(&record, entry);
+        self.exchanges.push(&self.record, entry);
         self.summary.exchanges += 1;
         self.summary.incomplete += u64::from(exchange.incomplete.is_some());
         let answers = exchange.interim.iter().chain(&exchange.response);
         let body_bytes = answers.map(|response| response.body.len).sum::<u64>() + exchange.request.body.len;
         self.summary.body_bytes = self.summary.body_bytes.saturating_add(body_bytes);
+        self.write_full_batches();
+        Ok(())
+    }
+
+    /// Stores a message of an exchange that is stored later; the message's chunks were stored before. A later one replaces
+    /// an earlier one of the same exchange and number.
+    ///
+    /// # Errors
+    /// As for [`Writer::exchange`].
+    pub fn message(&mut self, message: &Message) -> Result<(), CaptureError> {
+        stored::encode_message(message, &mut self.record)?;
+        self.make_room(self.record.len())?;
+        self.messages.push(&self.record, (message.exchange, message.number));
+        self.summary.messages += 1;
         self.write_full_batches();
         Ok(())
     }
@@ -191,7 +222,7 @@ impl Writer {
     /// When the file cannot be written.
     pub fn finish(mut self) -> Result<Summary, CaptureError> {
         self.flush()?;
-        if !self.segment.is_empty() {
+        while !self.segment.is_empty() {
             self.seal_segment()?;
             self.write_waiting()?;
         }
@@ -204,7 +235,8 @@ impl Writer {
 
     /// Bytes in memory that are not in the file.
     fn waiting_bytes(&self) -> usize {
-        self.log.queued_bytes() + self.chunks.len() + self.sessions.payload.len() + self.exchanges.payload.len()
+        let records = self.sessions.payload.len() + self.messages.payload.len() + self.exchanges.payload.len();
+        self.log.queued_bytes() + self.chunks.len() + records
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<(), CaptureError> {
@@ -213,8 +245,11 @@ impl Writer {
 
     /// An error here is not lost: what failed goes on waiting, and `make_room` or `flush` meets the same disk.
     fn write_full_batches(&mut self) {
-        if self.exchanges.payload.len().max(self.sessions.payload.len()) >= EXCHANGE_BATCH_BYTES {
+        if self.exchanges.payload.len().max(self.sessions.payload.len()) >= RECORD_BATCH_BYTES {
             self.seal_everything();
+        } else if self.messages.payload.len() >= RECORD_BATCH_BYTES {
+            self.seal_chunks();
+            self.seal_messages();
         } else if self.chunks.len() >= CHUNK_BATCH_BYTES {
             self.seal_chunks();
         } else {
@@ -223,15 +258,15 @@ impl Writer {
         let _ = self.write_waiting();
     }
 
-    /// Chunks before the exchanges that name them: what a reader finds, it finds whole.
+    /// Chunks before the messages and exchanges that name them, messages before their exchanges: what a reader finds, it
+    /// finds whole.
     fn seal_everything(&mut self) {
         self.seal_chunks();
-        if let Some((payload, held)) = self.sessions.take() {
-            let bytes = self.sealer.seal(Kind::Sessions, held.len(), &payload);
+        if let Some((bytes, held)) = self.sessions.seal(&mut self.sealer, Kind::Sessions) {
             self.log.push(bytes, Held::Sessions(held));
         }
-        if let Some((payload, held)) = self.exchanges.take() {
-            let bytes = self.sealer.seal(Kind::Exchanges, held.len(), &payload);
+        self.seal_messages();
+        if let Some((bytes, held)) = self.exchanges.seal(&mut self.sealer, Kind::Exchanges) {
             self.log.push(bytes, Held::Exchanges(held));
         }
     }
@@ -243,13 +278,25 @@ impl Writer {
         }
     }
 
+    fn seal_messages(&mut self) {
+        if let Some((bytes, held)) = self.messages.seal(&mut self.sealer, Kind::Messages) {
+            self.log.push(bytes, Held::Messages(MessageEntry::group(held)));
+        }
+    }
+
     fn seal_segment(&mut self) -> Result<(), CaptureError> {
-        let record = stored::encode_segment(&self.segment)?;
+        let piece = self.segment.take(MAX_SEGMENT_BYTES);
+        let record = match stored::encode_segment(&piece) {
+            Ok(record) => record,
+            Err(error) => {
+                self.segment.put_back(piece);
+                return Err(error);
+            }
+        };
         let mut payload = Vec::with_capacity(record.len() + 4);
         frame::push_record(&mut payload, &record);
         let bytes = self.sealer.seal(Kind::Index, 1, &payload);
         self.log.push(bytes, Held::Segment);
-        self.segment = Segment { previous: self.segment.previous, ..Segment::default() };
         Ok(())
     }
 
@@ -257,6 +304,7 @@ impl Writer {
         while let Some((offset, held)) = self.log.write_next()? {
             match held {
                 Held::Chunks(ids) => self.segment.chunk_frames.push((offset, ids)),
+                Held::Messages(entries) => self.segment.message_frames.push((offset, entries)),
                 Held::Exchanges(entries) => self.segment.exchange_frames.push((offset, entries)),
                 Held::Sessions(infos) => self.segment.sessions.extend(infos),
                 Held::Segment => self.segment.previous = offset,
@@ -282,6 +330,7 @@ impl Drop for Writer {
 enum Held {
     Chunks(Vec<ChunkId>),
     Sessions(Vec<SessionInfo>),
+    Messages(Vec<MessageEntry>),
     Exchanges(Vec<ExchangeEntry>),
     Segment,
     Nothing,
@@ -306,9 +355,16 @@ impl<T> Batch<T> {
         self.held.push(held);
     }
 
-    fn take(&mut self) -> Option<(Vec<u8>, Vec<T>)> {
-        let Self { payload, held } = std::mem::take(self);
-        (!held.is_empty()).then_some((payload, held))
+    /// The frame of all records, and what they are; none when there are none.
+    fn seal(&mut self, sealer: &mut Sealer, kind: Kind) -> Option<(Vec<u8>, Vec<T>)> {
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return None;
+        }
+        let frame = sealer.seal(kind, held.len(), &self.payload);
+        self.payload.clear();
+        self.payload.shrink_to(2 * RECORD_BATCH_BYTES);
+        Some((frame, held))
     }
 }
 

@@ -3,6 +3,8 @@
 mod body;
 mod filter;
 mod json;
+mod messages;
+mod remarks;
 mod show;
 mod text;
 
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::capture::{CaptureError, Reader};
-use crate::model::{Exchange, ExchangeId, Nanos, Version};
+use crate::model::{Exchange, ExchangeId, Nanos, Request, SessionInfo, Version};
 
 use super::{CliError, Console, Exit};
 use filter::Filter;
@@ -140,7 +142,12 @@ fn one(out: &mut impl Write, arguments: &Arguments, reader: &Reader, number: u64
         Err(error) => return Err(cannot_read(&arguments.file, &error).into()),
     };
     if arguments.json {
-        Ok(json_line(out, &json::Whole::of(reader, &exchange))?)
+        let messages = reader.messages(exchange.id).unwrap_or_else(|error| {
+            let file = arguments.file.display();
+            Console::new(false).warn(format_args!("{file}: the messages of exchange {number} are left out: {error}"));
+            Vec::new()
+        });
+        Ok(json_line(out, &json::Whole::of(reader, &exchange, messages))?)
     } else {
         Ok(show::exchange(out, reader, &exchange)?)
     }
@@ -156,7 +163,7 @@ fn list(out: &mut impl Write, arguments: &Arguments, reader: &Reader, wanted: &F
             continue;
         }
         if arguments.json {
-            json_line(out, &json::Line::of(&exchange))?;
+            json_line(out, &json::Line::of(&exchange, json::MessageTotals::of(reader, &exchange)))?;
         } else {
             table_line(out, &exchange)?;
         }
@@ -188,13 +195,24 @@ fn table_line(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
         millis(took.0),
         response.map_or(0, |r| r.body.len),
         response.map_or_else(|| "-".to_owned(), |r| r.status.to_string()),
-        visible(exchange.request.method.as_bytes(), Lines::Escape),
-        visible(exchange.request.url().as_bytes(), Lines::Escape),
+        method(&exchange.request),
+        url(&exchange.request),
     )?;
     match &exchange.incomplete {
         Some(why) => writeln!(out, "  [{}]", visible(why.to_string().as_bytes(), Lines::Escape)),
         None => writeln!(out),
     }
+}
+
+/// The method, safe for a terminal; `?` when it is not known.
+fn method(request: &Request) -> String {
+    if request.method.is_empty() { "?".to_owned() } else { visible(request.method.as_bytes(), Lines::Escape) }
+}
+
+/// The URL, safe for a terminal, with `?` apart from the origin when the target is not known.
+fn url(request: &Request) -> String {
+    let url = visible(request.url().as_bytes(), Lines::Escape);
+    if request.target.is_empty() { format!("{url} ?") } else { url }
 }
 
 fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
@@ -207,22 +225,38 @@ fn sessions(out: &mut impl Write, reader: &Reader, json: bool) -> io::Result<()>
         return reader.sessions().iter().try_for_each(|summary| json_line(out, &json::SessionLine::of(summary)));
     }
     let client = |text: &str| cut(&visible(text.as_bytes(), Lines::Escape), 40);
-    let width = reader.sessions().iter().map(|s| client(&s.info.client).chars().count()).max().unwrap_or(0).max(6);
-    writeln!(out, "session  {:<width$} exchanges     start s  duration s  user agent", "client")?;
+    let widest = |texts: &mut dyn Iterator<Item = String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let width = widest(&mut reader.sessions().iter().map(|s| client(&s.info.client))).max(6);
+    // Captures of old, and those of sources that name their sessions, have no evidence.
+    let told = widest(&mut reader.sessions().iter().map(|s| evidence(&s.info)));
+    let told = if told == 0 { 0 } else { told.max(8) + 2 };
+    let column = if told == 0 { "" } else { "evidence" };
+    writeln!(out, "session  {:<width$} exchanges     start s  duration s  {column:<told$}user agent", "client")?;
     for summary in reader.sessions() {
         let agent = summary.info.user_agent.as_deref().unwrap_or("-");
         writeln!(
             out,
-            "{:>7}  {:<width$} {:>9} {:>11} {:>11}  {}",
+            "{:>7}  {:<width$} {:>9} {:>11} {:>11}  {:<told$}{}",
             summary.info.id.0,
             client(&summary.info.client),
             summary.exchanges,
             seconds(summary.first),
             seconds(Nanos::from_duration(summary.last.since(summary.first))),
+            evidence(&summary.info),
             cut(&visible(agent.as_bytes(), Lines::Escape), 60),
         )?;
     }
     Ok(())
+}
+
+/// What tells a session from others, and whether its beginning was seen.
+fn evidence(info: &SessionInfo) -> String {
+    let text = cut(&visible(info.evidence.as_bytes(), Lines::Escape), 40);
+    match (text.is_empty(), info.midway) {
+        (_, false) => text,
+        (true, true) => "begins midway".to_owned(),
+        (false, true) => format!("{text}, begins midway"),
+    }
 }
 
 /// What the summary counts.
@@ -264,6 +298,9 @@ fn summary(out: &mut impl Write, path: &Path, reader: &Reader) -> Result<(), Sto
     writeln!(out, "duration   {} s", seconds(Nanos::from_duration(last.since(first))))?;
     writeln!(out, "sessions   {}", reader.sessions().len())?;
     writeln!(out, "exchanges  {}, {} incomplete", totals.exchanges, totals.incomplete)?;
+    if reader.message_count() > 0 {
+        writeln!(out, "messages   {}", reader.message_count())?;
+    }
     let (asked, answered) = (size(totals.request_bytes), size(totals.response_bytes));
     writeln!(out, "bodies     {asked} in requests, {answered} in responses")?;
     writeln!(out, "hosts      {}", most_frequent(&totals.hosts))?;
@@ -287,6 +324,10 @@ fn damage_in_words(reader: &Reader) -> String {
     }
     if !damage.lost_exchanges.is_empty() {
         parts.push(format!("{} lost", count(damage.lost_exchanges.len() as u64, "exchange")));
+    }
+    let messages = damage.lost_messages.iter().fold(0_u64, |sum, (_, lost)| sum.saturating_add(*lost));
+    if messages > 0 {
+        parts.push(format!("{} lost", count(messages, "message")));
     }
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
@@ -315,13 +356,16 @@ fn version(version: Version) -> &'static str {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
         Version::Http2 => "HTTP/2",
+        Version::Http3 => "HTTP/3",
+        Version::Http09 => "HTTP/0.9",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::model::{
-        Body, Headers, Incomplete, Origin, Request, Response, Scheme, SessionId, Timing, Transport, Version,
+        Body, Headers, Incomplete, Origin, Remark, Request, Response, Scheme, SessionId, Side, Timing, Transport,
+        Version,
     };
 
     use super::*;
@@ -366,13 +410,14 @@ mod tests {
                 sni: None,
             },
             incomplete: Some(Incomplete::Upstream("closed \x1b[2J early".into())),
+            remarks: Vec::new(),
         }
     }
 
     #[test]
     fn a_json_line_has_the_promised_fields() {
         let mut out = Vec::new();
-        json_line(&mut out, &json::Line::of(&exchange())).unwrap();
+        json_line(&mut out, &json::Line::of(&exchange(), None)).unwrap();
         let expected =
             r#"{"id":7,"session":2,"transaction":"pay","method":"POST","url":"http://shop.test:8000/a/b?q=1","#
                 .to_owned()
@@ -380,6 +425,62 @@ mod tests {
                 + r#""duration_us":4000,"ttfb_us":2500,"request_bytes":0,"response_bytes":0,"#
                 + r#""incomplete":"server: closed \u001b[2J early"}"#;
         assert_eq!(String::from_utf8(out).unwrap().trim_end(), expected);
+    }
+
+    #[test]
+    fn a_json_line_tells_of_messages_remarks_and_unknown_fields_when_there_are_any() {
+        let unknown = |position, name: Option<&[u8]>| Remark::UnknownField {
+            side: Side::Request,
+            position,
+            name: name.map(<[u8]>::to_vec),
+        };
+        let remarks =
+            vec![unknown(2, Some(b":path")), unknown(5, None), Remark::Gap { side: Side::Response, at: 10, bytes: 3 }];
+        let mut out = Vec::new();
+        let messages = Some(json::MessageTotals { count: 2, frames: Some(3) });
+        json_line(&mut out, &json::Line::of(&Exchange { remarks, ..exchange() }, messages)).unwrap();
+        let expected = r#","messages":{"count":2,"frames":3},"remarks":["request field 2 (:path) is not known","#
+            .to_owned()
+            + r#""request field 5 is not known","3 B of the response body are missing at offset 10"],"#
+            + r#""unknown_fields":[{"side":"request","position":2,"name":":path"},"#
+            + r#"{"side":"request","position":5,"name":null}]}"#;
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.trim_end().ends_with(&expected), "{line}");
+    }
+
+    #[test]
+    fn interim_responses_are_counted_on_a_line_and_written_out_with_one_exchange() {
+        let final_head = exchange().response.unwrap();
+        let interim = vec![Response { status: 100, ..final_head.clone() }, Response { status: 103, ..final_head }];
+        let exchange = Exchange { interim, ..exchange() };
+        let mut line = Vec::new();
+        json_line(&mut line, &json::Line::of(&exchange, None)).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["interim"], 2);
+    }
+
+    #[test]
+    fn an_unknown_method_or_target_is_a_question_mark() {
+        let mut exchange = exchange();
+        exchange.request.method.clear();
+        exchange.request.target.clear();
+        let mut out = Vec::new();
+        table_line(&mut out, &exchange).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("404   ? http://shop.test:8000 ?  [server"), "{text}");
+    }
+
+    #[test]
+    fn the_evidence_of_a_session_says_whether_it_begins_midway() {
+        for (evidence, midway, shown) in [
+            ("cookie sid", false, "cookie sid"),
+            ("cookie \x1b", true, "cookie \\x1b, begins midway"),
+            ("", true, "begins midway"),
+            ("", false, ""),
+        ] {
+            let info = SessionInfo { evidence: evidence.into(), midway, ..SessionInfo::default() };
+            assert_eq!(super::evidence(&info), shown);
+        }
     }
 
     #[test]

@@ -62,7 +62,10 @@ fn is_full(error: &io::Error) -> bool {
 
 fn print(out: &mut impl Write, arguments: &Arguments, report: &RepairReport) -> io::Result<()> {
     let saved = &report.saved;
-    let (sessions, exchanges) = (count(saved.sessions, "session"), count(saved.exchanges, "exchange"));
+    let (sessions, mut exchanges) = (count(saved.sessions, "session"), count(saved.exchanges, "exchange"));
+    if saved.messages > 0 {
+        exchanges = format!("{exchanges}, {}", count(saved.messages, "message"));
+    }
     writeln!(out, "{}: {sessions}, {exchanges}, {}", arguments.output.display(), size(saved.file_bytes))?;
     if report.is_complete() {
         writeln!(out, "  nothing was lost")?;
@@ -83,8 +86,15 @@ fn print(out: &mut impl Write, arguments: &Arguments, report: &RepairReport) -> 
             writeln!(out, "  {exchanges} {what}: {}", ranges(&numbers, NAMED_RANGES))?;
         }
     }
-    if report.unreadable > 0 {
-        writeln!(out, "  lost: {} that cannot be decoded", count(report.unreadable, "exchange"))?;
+    if !report.damage.lost_messages.is_empty() {
+        let lost = report.damage.lost_messages.iter().fold(0_u64, |sum, (_, messages)| sum.saturating_add(*messages));
+        let numbers: Vec<u64> = report.damage.lost_messages.iter().map(|(id, _)| id.0).collect();
+        writeln!(out, "  {} lost, of exchanges {}", count(lost, "message"), ranges(&numbers, NAMED_RANGES))?;
+    }
+    for (unreadable, what) in [(report.unreadable, "exchange"), (report.unreadable_messages, "message")] {
+        if unreadable > 0 {
+            writeln!(out, "  lost: {} that cannot be decoded", count(unreadable, what))?;
+        }
     }
     out.flush()
 }

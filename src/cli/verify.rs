@@ -32,14 +32,17 @@ struct Findings {
     header_damaged: bool,
     sessions: u64,
     exchanges: u64,
+    messages: u64,
     bodies: u64,
     chunks: u64,
     unknown_frames: u64,
     torn_bytes: u64,
     bad_frames: Vec<BadFrame>,
     lost_exchanges: Vec<u64>,
+    lost_messages: Vec<LostMessages>,
     broken_bodies: Vec<u64>,
     unreadable_exchanges: u64,
+    unreadable_messages: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +50,12 @@ struct BadFrame {
     offset: u64,
     bytes: u64,
     held: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LostMessages {
+    exchange: u64,
+    messages: u64,
 }
 
 /// Runs the command.
@@ -81,14 +90,16 @@ fn print(out: &mut impl Write, arguments: &Arguments, findings: &Findings) -> io
 
 impl Findings {
     fn of(reader: &Reader, check: BodyCheck) -> Self {
-        let Damage { torn_bytes, bad_frames, lost_exchanges, unfinished } = reader.damage();
+        let Damage { torn_bytes, bad_frames, lost_exchanges, lost_messages, unfinished } = reader.damage();
+        let unreadable = check.unreadable + check.unreadable_messages;
         let numbers = |ids: &[ExchangeId]| ids.iter().map(|id| id.0).collect();
         Self {
-            sound: reader.damage().is_sound() && check.broken.is_empty() && check.unreadable == 0,
+            sound: reader.damage().is_sound() && check.broken.is_empty() && unreadable == 0,
             finished: !unfinished,
             header_damaged: false,
             sessions: reader.sessions().len() as u64,
             exchanges: reader.exchange_count(),
+            messages: reader.message_count(),
             bodies: check.bodies,
             chunks: reader.chunk_count(),
             unknown_frames: reader.unknown_frames(),
@@ -98,8 +109,13 @@ impl Findings {
                 .map(|(offset, bytes, held)| BadFrame { offset: *offset, bytes: *bytes, held: held.clone() })
                 .collect(),
             lost_exchanges: numbers(lost_exchanges),
+            lost_messages: lost_messages
+                .iter()
+                .map(|(exchange, messages)| LostMessages { exchange: exchange.0, messages: *messages })
+                .collect(),
             broken_bodies: numbers(&check.broken),
             unreadable_exchanges: check.unreadable,
+            unreadable_messages: check.unreadable_messages,
         }
     }
 
@@ -111,14 +127,17 @@ impl Findings {
             header_damaged: true,
             sessions: 0,
             exchanges: 0,
+            messages: 0,
             bodies: 0,
             chunks: 0,
             unknown_frames: 0,
             torn_bytes: 0,
             bad_frames: Vec::new(),
             lost_exchanges: Vec::new(),
+            lost_messages: Vec::new(),
             broken_bodies: Vec::new(),
             unreadable_exchanges: 0,
+            unreadable_messages: 0,
         }
     }
 
@@ -135,7 +154,10 @@ impl Findings {
                 "  the header is damaged; `overdub repair {path} -o NEW.dub` saves what is behind it"
             );
         }
-        let (sessions, exchanges) = (count(self.sessions, "session"), count(self.exchanges, "exchange"));
+        let (sessions, mut exchanges) = (count(self.sessions, "session"), count(self.exchanges, "exchange"));
+        if self.messages > 0 {
+            exchanges = format!("{exchanges}, {}", count(self.messages, "message"));
+        }
         writeln!(out, "  {sessions}, {exchanges}, {} bodies in {}", self.bodies, count(self.chunks, "chunk"))?;
         if self.unknown_frames > 0 {
             let frames = count(self.unknown_frames, "frame");
@@ -153,8 +175,16 @@ impl Findings {
                 writeln!(out, "  {exchanges} {what}: {}", ranges(numbers, NAMED_RANGES))?;
             }
         }
-        if self.unreadable_exchanges > 0 {
-            writeln!(out, "  {} that cannot be decoded", count(self.unreadable_exchanges, "exchange"))?;
+        if !self.lost_messages.is_empty() {
+            let lost = self.lost_messages.iter().fold(0_u64, |sum, lost| sum.saturating_add(lost.messages));
+            let numbers: Vec<u64> = self.lost_messages.iter().map(|lost| lost.exchange).collect();
+            let (messages, of) = (count(lost, "message"), count(numbers.len() as u64, "exchange"));
+            writeln!(out, "  {messages} lost, of {of}: {}", ranges(&numbers, NAMED_RANGES))?;
+        }
+        for (unreadable, what) in [(self.unreadable_exchanges, "exchange"), (self.unreadable_messages, "message")] {
+            if unreadable > 0 {
+                writeln!(out, "  {} that cannot be decoded", count(unreadable, what))?;
+            }
         }
         if !self.sound {
             writeln!(out, "  `overdub repair {path} -o NEW.dub` saves what can be read")?;

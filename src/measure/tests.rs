@@ -330,6 +330,7 @@ fn exchange(started_ms: u64) -> Exchange {
             sni: None,
         },
         incomplete: None,
+        remarks: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ pub struct ChunkId(pub [u8; 16]);
 /// A message body as it was on the wire less the transfer coding (content codings are kept).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Body {
-    /// The pieces in order, each of `CHUNK_BYTES` but the last.
+    /// The pieces in order, mostly of `CHUNK_BYTES` each but the last, never longer.
     pub chunks: Vec<ChunkId>,
     /// Length of all pieces together, in bytes.
     pub len: u64,

@@ -11,12 +11,35 @@ pub struct ExchangeId(pub u64);
 /// Protocol version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
+    /// HTTP/0.9: a request line without a version, an answer that is a body alone.
+    Http09,
     /// HTTP/1.0
     Http10,
     /// HTTP/1.1
     Http11,
     /// HTTP/2
     Http2,
+    /// HTTP/3
+    Http3,
+}
+
+/// Who sent something: what belongs to the request, or what belongs to the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// From the client.
+    Request,
+    /// From the server.
+    Response,
+}
+
+impl Side {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Request => Self::Response,
+            Self::Response => Self::Request,
+        }
+    }
 }
 
 /// Header fields in wire order and case, duplicates kept, values without surrounding white space.
@@ -160,6 +183,54 @@ impl std::fmt::Display for Incomplete {
     }
 }
 
+/// What a reader should know of how an exchange was seen. Facts, not failures: an exchange can have remarks and be whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// Bytes of a body that nobody saw (lost packets, a short capture length). The body holds what stands before and
+    /// behind, without anything in their place.
+    Gap {
+        /// Of which body.
+        side: Side,
+        /// Offset in the stored body at which they are missing.
+        at: u64,
+        /// How many; 0 when not known.
+        bytes: u64,
+    },
+    /// A header field that was sent but cannot be known, since what it refers to was sent before the capture began. The
+    /// head holds the fields that are known, without anything in its place.
+    UnknownField {
+        /// Of which head.
+        side: Side,
+        /// Its position among all fields of the head as sent, pseudo-header fields included, from 0.
+        position: u32,
+        /// Its name, when at least that is known (`:path` and the like for pseudo-header fields).
+        name: Option<Vec<u8>>,
+    },
+    /// The body was not in the source that this was imported from.
+    BodyAbsent {
+        /// Of which message.
+        side: Side,
+        /// Its length as the source says; 0 when it does not say.
+        bytes: u64,
+    },
+    /// Round-trip times between the place of capture and both ends, estimated from the TCP handshake, in nanoseconds.
+    Tap {
+        /// To the client and back (SYN-ACK to ACK).
+        client_ns: Option<u64>,
+        /// To the server and back (SYN to SYN-ACK).
+        server_ns: Option<u64>,
+    },
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Remark {
+    /// Whether the body of that side is not all in the capture.
+    pub fn leaves_out_body_of(&self, of: Side) -> bool {
+        matches!(self, Self::Gap { side, .. } | Self::BodyAbsent { side, .. } if *side == of)
+    }
+}
+
 /// One request and its response, interim responses, trailers, or failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
@@ -181,4 +252,6 @@ pub struct Exchange {
     pub transport: Transport,
     /// Set when anything is missing, with the reason.
     pub incomplete: Option<Incomplete>,
+    /// How it was seen.
+    pub remarks: Vec<Remark>,
 }

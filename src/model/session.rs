@@ -15,6 +15,10 @@ pub struct SessionInfo {
     pub client: String,
     /// `User-Agent` of its first request.
     pub user_agent: Option<String>,
+    /// What tells this user from others, such as `cookie sid` or `client address and user agent`; empty when not said.
+    pub evidence: String,
+    /// True when it begins in the middle: its first requests carry cookies or credentials that no response gave it.
+    pub midway: bool,
 }
 
 /// One recorded user: exchanges in the order in which they began.

@@ -76,8 +76,8 @@ impl Origin {
     /// # Errors
     /// When the host is empty or holds characters no host has, or the port is no number from 1 to 65535.
     pub fn from_authority(scheme: Scheme, authority: &str) -> Result<Self, OriginError> {
-        let (host, port) = match authority.rfind(':') {
-            Some(colon) if !authority[colon..].contains(']') => {
+        let (host, port) = match authority.bytes().rposition(|b| b == b':') {
+            Some(colon) if !authority.as_bytes()[colon..].contains(&b']') => {
                 let text = &authority[colon + 1..];
                 let port = if text.is_empty() {
                     scheme.default_port()
@@ -91,7 +91,8 @@ impl Origin {
             }
             _ => (authority, scheme.default_port()),
         };
-        let named = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b) || b >= 0x80);
+        let named =
+            host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | 0x80..));
         let literal = host.starts_with('[')
             && host.ends_with(']')
             && host[1..host.len() - 1].parse::<std::net::Ipv6Addr>().is_ok();

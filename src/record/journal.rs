@@ -143,6 +143,7 @@ impl Journal {
             timing: ending.timing,
             transport: ending.transport,
             incomplete: None,
+            remarks: Vec::new(),
         };
         let open =
             Open { exchange, request_body: BodyWriter::default(), response_body: BodyWriter::default(), damage: None };

@@ -65,6 +65,7 @@ fn exchange(id: u64, url: &str, started_ms: u64) -> Exchange {
             sni: None,
         },
         incomplete: None,
+        remarks: Vec::new(),
     }
 }
 
@@ -74,7 +75,14 @@ pub(crate) fn capture(folder: &Path) -> PathBuf {
     let provenance =
         Provenance { anchor_unix_ns: 0, source: "test".to_owned(), program: env!("CARGO_PKG_VERSION").to_owned() };
     let mut writer = Writer::create(&path, &provenance).unwrap();
-    writer.session(&SessionInfo { id: SessionId(1), client: "127.0.0.1".into(), user_agent: None }).unwrap();
+    writer
+        .session(&SessionInfo {
+            id: SessionId(1),
+            client: "127.0.0.1".into(),
+            user_agent: None,
+            ..SessionInfo::default()
+        })
+        .unwrap();
     for (id, url) in [
         (1, "https://shop.test/"),
         (2, "https://shop.test/cart"),

@@ -4,9 +4,10 @@ use base64::Engine;
 use serde::Serialize;
 
 use crate::capture::{Reader, SessionSummary};
-use crate::model::{Body, Exchange, Headers, Nanos, Response, Span, Timing};
+use crate::model::{Body, Exchange, Headers, Message, Nanos, Remark, Response, Span, Timing};
 
 use super::body::{Content, look_into};
+use super::{messages, remarks};
 
 /// One exchange on one line.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,9 @@ pub(super) struct Line {
     url: String,
     host: String,
     status: Option<u16>,
+    /// Responses before the final one, when there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interim: Option<usize>,
     content_type: Option<String>,
     started_us: u64,
     duration_us: u64,
@@ -25,10 +29,50 @@ pub(super) struct Line {
     request_bytes: u64,
     response_bytes: u64,
     incomplete: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<MessageTotals>,
+    /// Each in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_fields: Vec<UnknownField>,
+}
+
+/// The messages inside an exchange.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageTotals {
+    /// How many.
+    pub(super) count: u64,
+    /// The WebSocket frames that they were sent in; none when they cannot be read.
+    pub(super) frames: Option<u64>,
+}
+
+impl MessageTotals {
+    /// None when there are no messages.
+    pub(super) fn of(reader: &Reader, exchange: &Exchange) -> Option<Self> {
+        let count = reader.message_count_of(exchange.id);
+        let total = |held: Vec<Message>| held.iter().fold(0_u64, |sum, m| sum.saturating_add(u64::from(m.frames)));
+        (count > 0).then(|| Self { count, frames: reader.messages(exchange.id).ok().map(total) })
+    }
+}
+
+/// A header field that was sent and is not in the head.
+#[derive(Debug, Serialize)]
+struct UnknownField {
+    side: &'static str,
+    position: u32,
+    name: Option<String>,
+}
+
+impl UnknownField {
+    fn of(remark: &Remark) -> Option<Self> {
+        let Remark::UnknownField { side, position, name } = remark else { return None };
+        Some(Self { side: remarks::name(*side), position: *position, name: name.as_deref().map(lossy) })
+    }
 }
 
 impl Line {
-    pub(super) fn of(exchange: &Exchange) -> Self {
+    pub(super) fn of(exchange: &Exchange, messages: Option<MessageTotals>) -> Self {
         let timing = &exchange.timing;
         Self {
             id: exchange.id.0,
@@ -38,6 +82,7 @@ impl Line {
             url: exchange.request.url(),
             host: exchange.request.origin.authority(),
             status: exchange.response.as_ref().map(|response| response.status),
+            interim: Some(exchange.interim.len()).filter(|&count| count > 0),
             content_type: super::content_type(exchange),
             started_us: timing.started.as_micros(),
             duration_us: micros(timing.started, timing.finished),
@@ -45,6 +90,9 @@ impl Line {
             request_bytes: exchange.request.body.len,
             response_bytes: exchange.response.as_ref().map_or(0, |response| response.body.len),
             incomplete: exchange.incomplete.as_ref().map(ToString::to_string),
+            messages,
+            remarks: exchange.remarks.iter().map(remarks::words).collect(),
+            unknown_fields: exchange.remarks.iter().filter_map(UnknownField::of).collect(),
         }
     }
 }
@@ -58,6 +106,8 @@ pub(super) struct SessionLine<'a> {
     exchanges: u64,
     started_us: u64,
     duration_us: u64,
+    evidence: Option<&'a str>,
+    midway: bool,
 }
 
 impl<'a> SessionLine<'a> {
@@ -69,13 +119,15 @@ impl<'a> SessionLine<'a> {
             exchanges: summary.exchanges,
             started_us: summary.first.as_micros(),
             duration_us: micros(summary.first, summary.last),
+            evidence: Some(summary.info.evidence.as_str()).filter(|text| !text.is_empty()),
+            midway: summary.info.midway,
         }
     }
 }
 
 /// Everything of one exchange.
 #[derive(Debug, Serialize)]
-pub(super) struct Whole {
+pub(super) struct Whole<'a> {
     #[serde(flatten)]
     line: Line,
     request: WholeRequest,
@@ -83,6 +135,8 @@ pub(super) struct Whole {
     response: Option<WholeResponse>,
     timing: WholeTiming,
     transport: WholeTransport,
+    #[serde(skip_serializing_if = "messages::List::is_empty")]
+    messages: messages::List<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,12 +201,13 @@ struct WholeTransport {
     sni: Option<String>,
 }
 
-impl Whole {
-    pub(super) fn of(reader: &Reader, exchange: &Exchange) -> Self {
+impl<'a> Whole<'a> {
+    pub(super) fn of(reader: &'a Reader, exchange: &Exchange, messages: Vec<Message>) -> Self {
         let request = &exchange.request;
         let transport = &exchange.transport;
         Self {
-            line: Line::of(exchange),
+            // Here they stand in full under the same name.
+            line: Line { interim: None, ..Line::of(exchange, None) },
             request: WholeRequest {
                 method: request.method.clone(),
                 target: lossy(&request.target),
@@ -173,6 +228,7 @@ impl Whole {
                 alpn: transport.alpn.clone(),
                 sni: transport.sni.clone(),
             },
+            messages: messages::List { reader, messages },
         }
     }
 }

@@ -7,20 +7,25 @@ use crate::model::{Body, Exchange, Headers, Nanos, Response, Span};
 
 use super::body::{Content, look_into};
 use super::text::{Lines, millis, size, visible};
+use super::{messages, remarks};
 
 /// Prints everything of an exchange.
 pub(super) fn exchange(out: &mut impl Write, reader: &Reader, exchange: &Exchange) -> io::Result<()> {
     writeln!(out, "exchange {} of session {}", exchange.id.0, exchange.session.0)?;
-    writeln!(out, "{}", line(exchange.request.url().as_bytes()))?;
+    writeln!(out, "{}", super::url(&exchange.request))?;
     if let Some(transaction) = &exchange.transaction {
         writeln!(out, "transaction: {}", line(transaction.as_bytes()))?;
     }
     if let Some(why) = &exchange.incomplete {
         writeln!(out, "incomplete: {}", line(why.to_string().as_bytes()))?;
     }
+    for remark in &exchange.remarks {
+        writeln!(out, "remark: {}", line(remarks::words(remark).as_bytes()))?;
+    }
     let request = &exchange.request;
     writeln!(out, "\n-- request")?;
-    let (method, target) = (line(request.method.as_bytes()), line(&request.target));
+    let method = super::method(request);
+    let target = if request.target.is_empty() { "?".to_owned() } else { line(&request.target) };
     writeln!(out, "{method} {target} {}", super::version(request.version))?;
     message(out, reader, &request.headers, &request.body, &request.trailers)?;
     for interim in &exchange.interim {
@@ -34,6 +39,7 @@ pub(super) fn exchange(out: &mut impl Write, reader: &Reader, exchange: &Exchang
         }
         None => writeln!(out, "\n-- no response")?,
     }
+    messages::table(out, reader, exchange)?;
     writeln!(out, "\n-- timing, in ms after the start of the exchange")?;
     timing(out, exchange)?;
     writeln!(out, "\n-- transport")?;

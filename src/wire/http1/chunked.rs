@@ -1,7 +1,7 @@
 //! The line before a chunk (RFC 9112 §7.1): its size, and extensions that are passed over.
 
-use super::Http1Error;
 use super::reader::Direction;
+use super::{Http1Error, Leniencies, Leniency};
 
 /// Longest chunk-size line with its extensions and line end, in bytes.
 pub(super) const LINE_BYTES: usize = 4096;
@@ -22,6 +22,29 @@ pub(super) fn size_line(
     *searched = 0;
     let line = window[..end].strip_suffix(b"\r").ok_or(Http1Error::Chunk)?;
     size(line, direction).map(|size| Some((end + 1, size))).ok_or(Http1Error::Chunk)
+}
+
+/// As [`size_line`], for an observer: any line end, and blanks around the size.
+pub(super) fn observed_size_line(
+    input: &[u8],
+    searched: &mut usize,
+    told: &mut Leniencies,
+) -> Result<Option<(usize, u64)>, Http1Error> {
+    let window = &input[..input.len().min(LINE_BYTES)];
+    let from = (*searched).min(window.len());
+    let Some(found) = memchr::memchr(b'\n', &window[from..]) else {
+        *searched = window.len();
+        return if window.len() == LINE_BYTES { Err(Http1Error::Chunk) } else { Ok(None) };
+    };
+    let end = from + found;
+    *searched = 0;
+    let bare = window[..end].strip_suffix(b"\r");
+    let line = bare.unwrap_or(&window[..end]);
+    let trimmed = line.trim_ascii();
+    if bare.is_none() || trimmed.len() < line.len() {
+        told.add(Leniency::OddChunk);
+    }
+    size(trimmed, Direction::Responses).map(|size| Some((end + 1, size))).ok_or(Http1Error::Chunk)
 }
 
 /// The size a line without its CRLF states. Old servers pad the size with blanks: borne in responses only.

@@ -1,6 +1,6 @@
 //! Where a body ends (RFC 9112 §6.3), decided from the head alone. Whatever two parsers might read differently is refused.
 
-use super::{Framing, Http1Error};
+use super::{Framing, Http1Error, Leniencies, Leniency};
 use crate::model::{Headers, Version};
 
 /// What kind of request a response answers, as far as framing depends on it.
@@ -50,6 +50,77 @@ pub(super) fn of_response(
         (Some(Last::Other), _) => Ok(Framing::UntilClose),
         (None, Some(length)) => Ok(Framing::Length(length)),
         (None, None) => Ok(Framing::UntilClose),
+    }
+}
+
+/// How an observer finds the end of a body when the head does not say it in form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Observed {
+    As(Framing),
+    /// Where the next message seems to begin.
+    NextHead,
+}
+
+/// As [`of_request`], for an observer: the transfer coding beats the length, the first length beats the others.
+pub(super) fn of_observed_request(version: Version, headers: &Headers, told: &mut Leniencies) -> Observed {
+    match of_request(version, headers) {
+        Ok(framing) => Observed::As(framing),
+        Err(_) => observed(version, headers, told, Framing::None),
+    }
+}
+
+/// As [`of_response`], for an observer.
+pub(super) fn of_observed_response(
+    asked: Asked,
+    version: Version,
+    status: u16,
+    headers: &Headers,
+    told: &mut Leniencies,
+) -> Observed {
+    match of_response(asked, version, status, headers) {
+        Ok(framing) => Observed::As(framing),
+        Err(_) => observed(version, headers, told, Framing::UntilClose),
+    }
+}
+
+fn observed(version: Version, headers: &Headers, told: &mut Leniencies, otherwise: Framing) -> Observed {
+    let mut last = None;
+    let mut codings = 0;
+    for item in headers.all("transfer-encoding").flat_map(|value| value.split(|&b| b == b',')) {
+        let item = item.trim_ascii();
+        let word = item.split(|&b| b == b';').next().unwrap_or(item).trim_ascii().to_ascii_lowercase();
+        let word: &[u8] = word.strip_prefix(b"\x0b").unwrap_or(&word);
+        if !word.is_empty() && word != b"identity" {
+            codings += 1;
+            last = Some(if word == b"chunked" { Last::Chunked } else { Last::Other });
+        }
+    }
+    let mut lengths = headers.all("content-length").flat_map(|value| value.split(|&b| b == b','));
+    let first = lengths.next().map(trim);
+    if last.is_some() && first.is_some() {
+        told.add(Leniency::LengthBesideCoding);
+    }
+    if headers.first("transfer-encoding").is_some() && (last.is_none() || codings > 1 || version == Version::Http10) {
+        told.add(Leniency::OddCoding);
+    }
+    match last {
+        Some(Last::Chunked) => return Observed::As(Framing::Chunked),
+        Some(Last::Other) => {
+            told.add(Leniency::OddCoding);
+            return if otherwise == Framing::None { Observed::NextHead } else { Observed::As(otherwise) };
+        }
+        None => {}
+    }
+    let Some(first) = first else { return Observed::As(otherwise) };
+    if lengths.any(|other| trim(other) != first) {
+        told.add(Leniency::LengthsDiffer);
+    }
+    match decimal(first.strip_prefix(b"+").unwrap_or(first)) {
+        Some(length) => Observed::As(Framing::Length(length)),
+        None => {
+            told.add(Leniency::BadLength);
+            Observed::NextHead
+        }
     }
 }
 

@@ -17,11 +17,15 @@ pub(super) struct Scan {
     line: usize,
     /// How far that line was searched.
     searched: usize,
+    /// No line so far is one that only an observer bears, but for a CR inside.
+    strict: bool,
+    /// Whole lines so far.
+    lines: usize,
 }
 
 impl Scan {
     /// Nothing looked at yet.
-    pub(super) const START: Self = Self { line: 0, searched: 0 };
+    pub(super) const START: Self = Self { line: 0, searched: 0, strict: true, lines: 0 };
 
     /// Length of the block with its empty line, once all of it is in `input`.
     pub(super) fn block_end(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, Http1Error> {
@@ -41,11 +45,66 @@ impl Scan {
         self.searched = window.len();
         if window.len() == limit { Err(Http1Error::HeadTooLong(limit)) } else { Ok(None) }
     }
+
+    /// The same for an observer: any line end will do, and folded lines pass. Whether the block is one that
+    /// [`Scan::block_end`] would have passed is said beside its length.
+    pub(super) fn lenient_block_end(
+        &mut self,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Option<(usize, bool)>, Http1Error> {
+        let window = &input[..input.len().min(limit)];
+        while let Some(found) = memchr::memchr(b'\n', &window[self.searched..]) {
+            let end = self.searched + found;
+            let line = &window[self.line..end];
+            self.lines += 1;
+            self.strict &= line.ends_with(b"\r");
+            match line {
+                b"" | b"\r" => {
+                    // Every line ends with one CR when it is in form, and has no other.
+                    let strict = self.strict && memchr::memchr_iter(b'\r', &window[..end]).count() == self.lines;
+                    return Ok(Some((end + 1, strict)));
+                }
+                [b' ' | b'\t', ..] => self.strict = false,
+                _ => {}
+            }
+            self.line = end + 1;
+            self.searched = self.line;
+        }
+        self.searched = window.len();
+        if window.len() == limit { Err(Http1Error::HeadTooLong(limit)) } else { Ok(None) }
+    }
+
+    /// Whether nothing was searched yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.searched == 0
+    }
+
+    /// The first line without its line end, once it is there; only before anything of the second was searched.
+    pub(super) fn first_line<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        if self.line > 0 {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', input.get(self.searched..)?)? + self.searched;
+        Some(input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]))
+    }
 }
 
-/// The request head that `raw` is; its line ends were checked by [`Scan`].
+/// The request head that `raw` is, without a copy of it; its line ends were checked by [`Scan`].
 pub(super) fn request(raw: &[u8], limits: &Limits) -> Result<RequestHead, Http1Error> {
     let (line, fields_at) = start_line(raw)?;
+    let (method, target, version) = request_line(line)?;
+    Ok(RequestHead {
+        method: String::from_utf8_lossy(method).into_owned(),
+        target: target.to_vec(),
+        version,
+        headers: fields(&raw[fields_at..], limits)?,
+        raw: Vec::new(),
+    })
+}
+
+/// Method, target and version.
+pub(super) fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Http1Error> {
     let mut words = line.split(|&b| b == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
@@ -54,18 +113,24 @@ pub(super) fn request(raw: &[u8], limits: &Limits) -> Result<RequestHead, Http1E
     if !is_token(method) || target.is_empty() || !target.iter().all(|&b| b > b' ' && b != 0x7f) {
         return Err(Http1Error::Syntax);
     }
-    Ok(RequestHead {
-        method: String::from_utf8_lossy(method).into_owned(),
-        target: target.to_vec(),
-        version: version_of(version)?,
+    Ok((method, target, version_of(version)?))
+}
+
+/// The response head that `raw` is, without a copy of it; its line ends were checked by [`Scan`].
+pub(super) fn response(raw: &[u8], limits: &Limits) -> Result<ResponseHead, Http1Error> {
+    let (line, fields_at) = start_line(raw)?;
+    let (version, status, reason) = status_line(line)?;
+    Ok(ResponseHead {
+        version,
+        status,
+        reason: reason.to_vec(),
         headers: fields(&raw[fields_at..], limits)?,
-        raw: raw.to_vec(),
+        raw: Vec::new(),
     })
 }
 
-/// The response head that `raw` is; its line ends were checked by [`Scan`]. The reason may be missing, blank and all.
-pub(super) fn response(raw: &[u8], limits: &Limits) -> Result<ResponseHead, Http1Error> {
-    let (line, fields_at) = start_line(raw)?;
+/// Version, status and reason, which may be missing, blank and all.
+pub(super) fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), Http1Error> {
     let (version, rest) = line.split_at_checked(8).ok_or(Http1Error::Syntax)?;
     let version = version_of(version)?;
     let (code, reason) = match rest {
@@ -76,13 +141,8 @@ pub(super) fn response(raw: &[u8], limits: &Limits) -> Result<ResponseHead, Http
     if code[0] == b'0' || !code.iter().all(u8::is_ascii_digit) {
         return Err(Http1Error::Syntax);
     }
-    Ok(ResponseHead {
-        version,
-        status: code.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')),
-        reason: reason.to_vec(),
-        headers: fields(&raw[fields_at..], limits)?,
-        raw: raw.to_vec(),
-    })
+    let status = code.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    Ok((version, status, reason))
 }
 
 /// The field lines of `block`, which ends with an empty line.
@@ -114,7 +174,7 @@ pub(super) fn fields(block: &[u8], limits: &Limits) -> Result<Headers, Http1Erro
 }
 
 /// Whether `bytes` are a token (RFC 9110 §5.6.2): a method or a field name.
-fn is_token(bytes: &[u8]) -> bool {
+pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
 }
 

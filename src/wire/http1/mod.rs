@@ -1,11 +1,17 @@
 //! HTTP/1.0 and 1.1 as a sans-io core: bytes in, events out; the caller keeps and forwards the bytes.
 //!
+//! One reader serves those who forward (strict) and those who watch (lenient, and able to find its way after a gap).
 //! Source: RFC 9112. Knows nothing of sockets, clocks or who asks. Main types: [`Reader`], [`Event`].
 
 mod chunked;
 mod framing;
 mod head;
+mod leniency;
+mod lenient;
+mod observe;
 mod reader;
+mod seek;
+mod spares;
 mod write;
 
 #[cfg(test)]
@@ -16,7 +22,11 @@ use std::ops::Range;
 use crate::model::{Headers, Version};
 
 pub use head::head_end;
+pub use leniency::{Leniencies, Leniency, Stance};
+pub use observe::{AfterGap, CutHead};
 pub use reader::Reader;
+pub use seek::{begins_request, holds_request, holds_response, looks_like_request, looks_like_response};
+pub use spares::Spares;
 pub use write::{write_request_head, write_response_head};
 
 /// Bounds of what is accepted; over them the message is refused, never truncated.
@@ -39,7 +49,7 @@ impl Default for Limits {
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
-    /// The bytes as they came, from the method to the empty line (both included).
+    /// The bytes as they came, from the method to the empty line (both included); empty for an observer.
     pub raw: Vec<u8>,
     /// Method as on the wire.
     pub method: String,
@@ -54,11 +64,11 @@ pub struct RequestHead {
 /// The head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// The bytes as they came, from the version to the empty line (both included).
+    /// The bytes as they came, from the version to the empty line (both included); empty for an observer.
     pub raw: Vec<u8>,
     /// Version of the status line.
     pub version: Version,
-    /// 100 to 999.
+    /// 100 to 999; for an observer 0 when it cannot be read.
     pub status: u16,
     /// Reason phrase as on the wire.
     pub reason: Vec<u8>,
@@ -75,7 +85,7 @@ pub enum Framing {
     Length(u64),
     /// Chunked transfer coding.
     Chunked,
-    /// All until the connection closes (responses only).
+    /// All until the connection closes (responses only); for an observer also: until the next message seems to begin.
     UntilClose,
     /// The connection stops being HTTP after this head (101, or 2xx to CONNECT).
     Tunnel,
@@ -150,8 +160,9 @@ pub fn keeps_alive(version: Version, headers: &Headers) -> bool {
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
     };
     match version {
+        Version::Http09 => false,
         Version::Http10 => !says("close") && says("keep-alive"),
         Version::Http11 => !says("close"),
-        Version::Http2 => true,
+        Version::Http2 | Version::Http3 => true,
     }
 }

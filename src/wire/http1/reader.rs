@@ -4,13 +4,17 @@
 //! Head ──► Length | Chunk… | UntilClose | End | Tunnel       by the framing of the head; interim responses stay in Head
 //! Size ──► Data ──► DataEnd ──► Size … ──► Trailers ──► Head  the End event comes with the last byte
 //! Length ──► End ──► Head                                    the End event needs no byte
+//! any ──► Seek ──► Head                                      observers only: bytes were lost, or mean nothing
 //! ```
 
 use std::collections::VecDeque;
 
 use super::framing::{self, Asked};
 use super::head::{self, Scan};
-use super::{Event, Framing, Http1Error, Limits, Progress, chunked};
+use super::lenient::Belief;
+use super::{
+    Event, Framing, Http1Error, Leniencies, Leniency, Limits, Progress, RequestHead, ResponseHead, Spares, Stance,
+};
 use crate::model::Headers;
 
 /// Most empty lines passed over before a head.
@@ -21,13 +25,22 @@ const EMPTY_LINES: usize = 8;
 /// Keeps no bytes: the caller gives what was not consumed again, with more behind it.
 #[derive(Debug)]
 pub struct Reader {
-    limits: Limits,
-    direction: Direction,
+    pub(super) limits: Limits,
+    pub(super) direction: Direction,
+    pub(super) stance: Stance,
     /// The requests whose responses are still to come, oldest first.
-    asked: VecDeque<Asked>,
+    pub(super) asked: VecDeque<Asked>,
     /// Interim responses seen since the last final one.
-    interim: usize,
-    state: State,
+    pub(super) interim: usize,
+    pub(super) state: State,
+    /// No message was seen on this connection yet: it may be HTTP/0.9.
+    pub(super) first: bool,
+    /// What an observer takes for the first request line.
+    pub(super) belief: Belief,
+    /// What an observer passed and nobody has asked for yet.
+    pub(super) told: Leniencies,
+    /// Bytes that belong to no message and nobody has asked for yet.
+    pub(super) skipped: u64,
 }
 
 /// Who sends the bytes.
@@ -38,7 +51,7 @@ pub(super) enum Direction {
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// Before or in a head, of which nothing is consumed.
     Head { scan: Scan, empty_lines: usize, begun: bool },
     /// So many body bytes to come, at least one.
@@ -55,6 +68,9 @@ enum State {
     UntilClose,
     /// All is read; the event that says so is due.
     End,
+    /// Looking for the start of a message; what comes before it is the `body` of the last one, or nothing. `fresh`: the
+    /// next byte may be one. `past`: so many bytes are surely none.
+    Seek { body: bool, fresh: bool, past: usize },
     /// No more HTTP on this connection.
     Over,
     /// It was no acceptable message.
@@ -64,16 +80,27 @@ enum State {
 impl Reader {
     /// For the bytes a client sends.
     pub fn requests(limits: Limits) -> Self {
-        Self::new(limits, Direction::Requests)
+        Self::new(limits, Direction::Requests, Stance::Forwarding)
     }
 
     /// For the bytes a server sends. Each request sent must be announced with [`Reader::expect`].
     pub fn responses(limits: Limits) -> Self {
-        Self::new(limits, Direction::Responses)
+        Self::new(limits, Direction::Responses, Stance::Forwarding)
     }
 
-    fn new(limits: Limits, direction: Direction) -> Self {
-        Self { limits, direction, asked: VecDeque::new(), interim: 0, state: State::START }
+    pub(super) fn new(limits: Limits, direction: Direction, stance: Stance) -> Self {
+        Self {
+            limits,
+            direction,
+            stance,
+            asked: VecDeque::new(),
+            interim: 0,
+            state: State::START,
+            first: true,
+            belief: Belief::Form,
+            told: Leniencies::default(),
+            skipped: 0,
+        }
     }
 
     /// Announces that a request with this method was sent: its response is framed accordingly (HEAD, CONNECT).
@@ -89,8 +116,17 @@ impl Reader {
     /// # Errors
     /// When the bytes are not an acceptable message; the reader is then unusable.
     pub fn read(&mut self, input: &[u8]) -> Result<Progress, Http1Error> {
+        self.read_over(&mut Spares::default(), input)
+    }
+
+    /// The same; an observer writes heads over those in `spares`.
+    ///
+    /// # Errors
+    /// As for [`Reader::read`].
+    pub fn read_over(&mut self, spares: &mut Spares, input: &[u8]) -> Result<Progress, Http1Error> {
         let result = match &self.state {
-            State::Head { .. } => self.read_head(input),
+            State::Head { .. } => self.read_head(input, spares),
+            State::Seek { .. } => Ok(self.read_seek(input, spares)),
             State::Length(left) => Ok(self.read_length(*left, input)),
             State::Size { .. } | State::Data(_) | State::DataEnd | State::Trailers { .. } => self.read_chunked(input),
             State::UntilClose if input.is_empty() => Ok(Progress { consumed: 0, event: None }),
@@ -105,7 +141,8 @@ impl Reader {
         result
     }
 
-    /// Tells that no more bytes come. `Some(End)` when that ends a body read until close. A response that was asked for
+    /// Tells that no more bytes come. `Some(End)` when that ends a body read until close, for an observer also behind the
+    /// last chunk. A response that was asked for
     /// and never began is inside a message, too; [`Reader::is_between_messages`] tells it apart.
     ///
     /// # Errors
@@ -116,8 +153,17 @@ impl Reader {
                 self.state = State::Over;
                 Ok(Some(Event::End(Headers::default())))
             }
-            State::Head { begun: false, .. } if self.asked.is_empty() => Ok(None),
-            State::Over => Ok(None),
+            State::Seek { body: true, .. } => {
+                self.state = State::Over;
+                Ok(Some(Event::End(Headers::default())))
+            }
+            State::Trailers { .. } if self.stance == Stance::Observing => {
+                self.told.add(Leniency::NoFinalLine);
+                self.state = State::Over;
+                Ok(Some(Event::End(Headers::default())))
+            }
+            State::Head { begun: false, .. } if self.asked.is_empty() || self.stance == Stance::Observing => Ok(None),
+            State::Over | State::Seek { .. } => Ok(None),
             State::Failed(error) => Err(error.clone()),
             _ => Err(Http1Error::UnexpectedEnd),
         }
@@ -128,12 +174,15 @@ impl Reader {
         matches!(self.state, State::Head { .. }) && self.interim == 0
     }
 
-    fn read_head(&mut self, input: &[u8]) -> Result<Progress, Http1Error> {
+    fn read_head(&mut self, input: &[u8], spares: &mut Spares) -> Result<Progress, Http1Error> {
         let State::Head { scan, empty_lines, begun } = &mut self.state else {
             return Ok(Progress { consumed: 0, event: None });
         };
         if input.is_empty() {
             return Ok(Progress { consumed: 0, event: None });
+        }
+        if self.stance == Stance::Observing {
+            return self.observe_head(input, spares);
         }
         if self.direction == Direction::Responses && self.asked.is_empty() {
             return Err(Http1Error::Unasked);
@@ -158,28 +207,33 @@ impl Reader {
     }
 
     fn request(&mut self, raw: &[u8]) -> Result<Event, Http1Error> {
-        let head = head::request(raw, &self.limits)?;
+        let head = RequestHead { raw: raw.to_vec(), ..head::request(raw, &self.limits)? };
         let framing = framing::of_request(head.version, &head.headers)?;
         self.state = State::body(framing);
         Ok(Event::Request(head, framing))
     }
 
     fn response(&mut self, raw: &[u8]) -> Result<Event, Http1Error> {
-        let head = head::response(raw, &self.limits)?;
+        let head = ResponseHead { raw: raw.to_vec(), ..head::response(raw, &self.limits)? };
         let asked = self.asked.front().copied().ok_or(Http1Error::Unasked)?;
         let framing = framing::of_response(asked, head.version, head.status, &head.headers)?;
         if head.status < 200 && head.status != 101 {
-            self.interim += 1;
-            if self.interim > self.limits.interim {
-                return Err(Http1Error::TooManyInterim(self.limits.interim));
-            }
-            self.state = State::START;
+            self.another_interim()?;
         } else {
             self.interim = 0;
             self.asked.pop_front();
             self.state = State::body(framing);
         }
         Ok(Event::Response(head, framing))
+    }
+
+    pub(super) fn another_interim(&mut self) -> Result<(), Http1Error> {
+        self.interim += 1;
+        if self.interim > self.limits.interim {
+            return Err(Http1Error::TooManyInterim(self.limits.interim));
+        }
+        self.state = State::START;
+        Ok(())
     }
 
     fn read_length(&mut self, left: u64, input: &[u8]) -> Progress {
@@ -198,7 +252,7 @@ impl Reader {
         loop {
             let rest = &input[at..];
             match &mut self.state {
-                State::Size { searched } => match chunked::size_line(rest, searched, self.direction)? {
+                &mut State::Size { searched } => match self.size_line(rest, searched)? {
                     None => return Ok(Progress { consumed: at, event: None }),
                     Some((line, size)) => {
                         at += line;
@@ -221,9 +275,20 @@ impl Reader {
                         at += 2;
                         self.state = State::Size { searched: 0 };
                     }
+                    [b'\n', ..] if self.stance == Stance::Observing => {
+                        self.told.add(Leniency::OddChunk);
+                        at += 1;
+                        self.state = State::Size { searched: 0 };
+                    }
                     [] | [b'\r'] => return Ok(Progress { consumed: at, event: None }),
                     _ => return Err(Http1Error::Chunk),
                 },
+                State::Trailers { .. } if self.stance == Stance::Observing => {
+                    let Some((end, trailers)) = self.observed_trailers(rest)? else {
+                        return Ok(Progress { consumed: at, event: None });
+                    };
+                    return Ok(self.end(at + end, trailers));
+                }
                 State::Trailers { scan } => {
                     let Some(end) = scan.block_end(rest, self.limits.head_bytes)? else {
                         return Ok(Progress { consumed: at, event: None });
@@ -236,17 +301,17 @@ impl Reader {
         }
     }
 
-    fn end(&mut self, consumed: usize, trailers: Headers) -> Progress {
+    pub(super) fn end(&mut self, consumed: usize, trailers: Headers) -> Progress {
         self.state = State::START;
         Progress { consumed, event: Some(Event::End(trailers)) }
     }
 }
 
 impl State {
-    const START: Self = Self::Head { scan: Scan::START, empty_lines: 0, begun: false };
+    pub(super) const START: Self = Self::Head { scan: Scan::START, empty_lines: 0, begun: false };
 
     /// The state behind a head.
-    fn body(framing: Framing) -> Self {
+    pub(super) fn body(framing: Framing) -> Self {
         match framing {
             Framing::None | Framing::Length(0) => Self::End,
             Framing::Length(length) => Self::Length(length),
@@ -284,6 +349,6 @@ fn may_start_head(direction: Direction, input: &[u8]) -> bool {
     }
 }
 
-fn at_most(wanted: u64, there: usize) -> usize {
+pub(super) fn at_most(wanted: u64, there: usize) -> usize {
     usize::try_from(wanted).map_or(there, |wanted| wanted.min(there))
 }

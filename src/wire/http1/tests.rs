@@ -462,3 +462,313 @@ fn connections_live_on_as_version_and_options_say() {
         assert_eq!(keeps_alive(version, &headers), lives, "{version:?} {options:?}");
     }
 }
+
+/// What an observer makes of bytes: events as in [`transcript`], then what was odd.
+fn observed(requests: bool, asked: &[&str], pieces: &[&[u8]]) -> Vec<String> {
+    let limits = Limits::default();
+    let reader = if requests { Reader::observed_requests(limits) } else { Reader::observed_responses(limits) };
+    let mut reader = reader;
+    asked.iter().for_each(|method| reader.expect(method));
+    let (mut lines, mut body, mut buffer): (Vec<String>, Vec<u8>, Vec<u8>) = Default::default();
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let fields = |headers: &Headers| {
+        headers.0.iter().map(|(name, value)| format!(" {}={}", text(name), text(value))).collect::<String>()
+    };
+    let mut odd = Leniencies::default();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            let progress = match reader.read(&buffer) {
+                Ok(Progress { consumed: 0, event: None }) => break,
+                Ok(progress) => progress,
+                Err(error) => {
+                    lines.push(format!("{error:?}"));
+                    reader.seek_past();
+                    continue;
+                }
+            };
+            if let Some(Event::Body(range)) = &progress.event {
+                body.extend_from_slice(&buffer[range.clone()]);
+            } else if progress.event.is_some() && !body.is_empty() {
+                lines.push(format!("body {}", text(&std::mem::take(&mut body))));
+            }
+            match progress.event {
+                Some(Event::Request(head, framing)) => {
+                    let (method, target) = (head.method, text(&head.target));
+                    lines.push(format!("{method} {target} {:?} {framing:?}{}", head.version, fields(&head.headers)));
+                }
+                Some(Event::Response(head, framing)) => {
+                    let (status, reason) = (head.status, text(&head.reason));
+                    lines.push(format!("{status} {reason} {:?} {framing:?}{}", head.version, fields(&head.headers)));
+                }
+                Some(Event::End(trailers)) => lines.push(format!("end{}", fields(&trailers))),
+                Some(Event::Body(_)) | None => {}
+            }
+            buffer.drain(..progress.consumed);
+        }
+        odd.add_all(reader.take_leniencies());
+    }
+    if reader.is_in_open_body() {
+        body.append(&mut buffer);
+    }
+    if !body.is_empty() {
+        lines.push(format!("body {}", text(&body)));
+    }
+    lines.extend(odd.iter().map(|leniency| format!("odd: {leniency}")));
+    lines
+}
+
+#[test]
+fn an_observer_reads_what_a_forwarder_refuses() {
+    for (bytes, lines) in [
+        (
+            "GET / HTTP/1.1\nHost: x\n\n",
+            &["GET / Http11 None Host=x", "end", "odd: bare line feed or carriage return in a head"][..],
+        ),
+        (
+            "GET / HTTP/1.1\r\nA: b\r\n\tc\r\n d\r\n\r\n",
+            &["GET / Http11 None A=b c d", "end", "odd: folded header field"],
+        ),
+        (
+            "GET / HTTP/1.1\r\nA \t: b\r\n\r\n",
+            &["GET / Http11 None A=b", "end", "odd: blank before the colon of a header field"],
+        ),
+        ("GET /a b HTTP/1.1\r\n\r\n", &["GET /a b Http11 None", "end", "odd: blanks out of place in the start line"]),
+        ("GET / HTTP/1.10\r\n\r\n", &["GET / Http11 None", "end", "odd: unusual HTTP version"]),
+        ("GET / HTTP/0.9\r\n\r\n", &["GET / Http10 None", "end", "odd: unusual HTTP version"]),
+        ("GET /x\r\n", &["GET /x Http09 None", "end", "odd: HTTP/0.9"]),
+        ("\r\n\n \r\nGET / HTTP/1.0\r\n\r\n", &["GET / Http10 None", "end", "odd: bytes between messages"]),
+        ("\x16\x03\x01 binary\nGET / HTTP/1.1\r\n\r\n", &["GET / Http11 None", "end", "odd: bytes between messages"]),
+        (
+            "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            &[
+                "GET / Http11 Chunked Content-Length=1 Transfer-Encoding=chunked",
+                "body hi",
+                "end",
+                "odd: Content-Length beside Transfer-Encoding",
+            ],
+        ),
+        (
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nbody\nPUT / HTTP/1.1\r\n\r\n",
+            &[
+                "PUT / Http11 UntilClose Transfer-Encoding=gzip",
+                "body body\\n",
+                "end",
+                "PUT / Http11 None",
+                "end",
+                "odd: unusual Transfer-Encoding",
+            ],
+        ),
+        (
+            "PUT / HTTP/1.1\r\nContent-Length: many\r\n\r\nbodyPOST /2 HTTP/1.1\r\n\r\n",
+            &[
+                "PUT / Http11 UntilClose Content-Length=many",
+                "body body",
+                "end",
+                "POST /2 Http11 None",
+                "end",
+                "odd: invalid Content-Length",
+            ],
+        ),
+        (
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1 \nx\n0\nA: b\n\n",
+            &[
+                "PUT / Http11 Chunked Transfer-Encoding=chunked",
+                "body x",
+                "end A=b",
+                "odd: bare line feed or carriage return in a head",
+                "odd: chunk not in form",
+            ],
+        ),
+        (
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno\r\nPUT /2 HTTP/1.1\r\n\r\n",
+            &["PUT / Http11 Chunked Transfer-Encoding=chunked", "Chunk", "PUT /2 Http11 None", "end"],
+        ),
+    ] {
+        let whole = observed(true, &[], &[bytes.as_bytes()]);
+        assert_eq!(whole, lines, "{bytes:?}");
+        for cut in 0..bytes.len() {
+            let (first, second) = bytes.as_bytes().split_at(cut);
+            assert_eq!(observed(true, &[], &[first, second]), lines, "{bytes:?} cut at {cut}");
+        }
+    }
+    for (bytes, lines) in [
+        ("ICY 200 OK\r\nA: b\r\n\r\nx", &["200 OK Http10 UntilClose A=b", "body x", "odd: unusual HTTP version"][..]),
+        (
+            "http/1.1  204\tNo\r\n\r\n",
+            &["204 No Http11 None", "end", "odd: blanks out of place in the start line", "odd: unusual HTTP version"],
+        ),
+        ("<p>old", &["200  Http09 UntilClose", "body <p>old", "odd: HTTP/0.9"]),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nbody\r\nHTTP/1.1 204 No\r\n\r\n",
+            &[
+                "200 OK Http11 UntilClose Content-Length=-1",
+                "body body\\r\\n",
+                "end",
+                "204 No Http11 None",
+                "end",
+                "odd: invalid Content-Length",
+            ],
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nHTTP/1.1 204 No\r\n\r\n",
+            &[
+                "200 OK Http11 Chunked Transfer-Encoding=chunked",
+                "body x",
+                "end",
+                "204 No Http11 None",
+                "end",
+                "odd: no empty line after the last chunk",
+            ],
+        ),
+    ] {
+        let whole = observed(false, &["GET", "GET"], &[bytes.as_bytes()]);
+        assert_eq!(whole, lines, "{bytes:?}");
+        for cut in 0..bytes.len() {
+            let (first, second) = bytes.as_bytes().split_at(cut);
+            assert_eq!(observed(false, &["GET", "GET"], &[first, second]), lines, "{bytes:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_observer_reads_good_messages_as_a_forwarder_does() {
+    for dialogue in DIALOGUES {
+        if dialogue.events.iter().any(|event| matches!(*event, "Unasked" | "UnexpectedEnd" | "Chunk" | "LineFolding")) {
+            continue;
+        }
+        let mut strict = dialogue.reader();
+        let mut lenient = if dialogue.asked.is_empty() {
+            Reader::observed_requests(Limits::default())
+        } else {
+            Reader::observed_responses(Limits::default())
+        };
+        dialogue.asked.iter().for_each(|method| {
+            strict.expect(method);
+            lenient.expect(method);
+        });
+        let events = |mut reader: Reader| {
+            let (mut at, mut events) = (0, Vec::new());
+            while let Ok(progress) = reader.read(&dialogue.bytes.as_bytes()[at..]) {
+                match progress {
+                    Progress { consumed: 0, event: None } => break,
+                    Progress { consumed, event } => {
+                        at += consumed;
+                        events.extend(event.map(|event| match event {
+                            Event::Request(head, framing) => {
+                                Event::Request(RequestHead { raw: Vec::new(), ..head }, framing)
+                            }
+                            Event::Response(head, framing) => {
+                                Event::Response(ResponseHead { raw: Vec::new(), ..head }, framing)
+                            }
+                            other => other,
+                        }));
+                    }
+                }
+            }
+            events
+        };
+        assert_eq!(events(lenient), events(strict), "{}", dialogue.name);
+    }
+}
+
+#[test]
+fn gaps_are_exact_where_the_length_is_known() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+    let reader = || {
+        let mut reader = Reader::observed_responses(Limits::default());
+        reader.read(head).unwrap();
+        reader.read(b"abc").unwrap();
+        reader
+    };
+    assert_eq!(reader().gap(6), AfterGap::Inside(6));
+    assert_eq!(reader().gap(7), AfterGap::Ended(7));
+    assert_eq!(reader().gap(8), AfterGap::Ended(7));
+    let mut behind = reader();
+    behind.gap(6);
+    assert_eq!(behind.read(b"jHTTP").unwrap(), Progress { consumed: 1, event: Some(Event::Body(0..1)) });
+    assert_eq!(behind.read(b"HTTP").unwrap().event, Some(Event::End(Headers::default())));
+    assert_eq!(behind.gap(1), AfterGap::Between);
+    assert!(behind.is_seeking());
+
+    let mut chunked = Reader::observed_requests(Limits::default());
+    chunked.read(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    chunked.read(b"5\r\nab").unwrap();
+    assert_eq!(chunked.gap(3), AfterGap::Inside(3));
+    assert_eq!(chunked.read(b"\r\n0\r\n\r\n").unwrap().event, Some(Event::End(Headers::default())));
+    let mut lost = Reader::observed_requests(Limits::default());
+    lost.read(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    lost.read(b"5\r\nab").unwrap();
+    assert_eq!(lost.gap(4), AfterGap::Broken);
+    let input = b"tail of it\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+    assert_eq!(lost.read(input).unwrap().consumed, 17);
+    assert!(matches!(lost.read(&input[17..]).unwrap().event, Some(Event::Request(..))));
+    assert_eq!(lost.take_skipped(), 17);
+}
+
+#[test]
+fn nothing_makes_an_observer_stand_still() {
+    let mut seed = 0x853c_49e6_748f_ea9b_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for round in 0..3000 {
+        let dialogue = &DIALOGUES[round % DIALOGUES.len()];
+        let mut bytes = dialogue.bytes.as_bytes().to_vec();
+        for _ in 0..=random(4) {
+            let at = random(bytes.len() + 1);
+            match random(4) {
+                0 if at < bytes.len() => bytes[at] = u8::try_from(random(256)).unwrap(),
+                1 if at < bytes.len() => drop(bytes.drain(at..(at + 1 + random(4)).min(bytes.len()))),
+                2 => drop(bytes.splice(at..at, b"\r\n: 0\n".iter().copied().take(1 + random(5)))),
+                _ => bytes.extend_from_slice(dialogue.bytes.as_bytes()),
+            }
+        }
+        let cut = random(bytes.len() + 1);
+        observed(dialogue.asked.is_empty(), dialogue.asked, &[&bytes[..cut], &bytes[cut..]]);
+        observed(dialogue.asked.is_empty(), dialogue.asked, &bytes.chunks(1).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_head_written_over_another_is_the_same_as_one_written_anew() {
+    let starts = [&["GET / HTTP/1.1", "POST /a HTTP/1.0", "G  /b  HTTP/1.1", "GET /\tc HTTP/1.1"][..]]
+        .into_iter()
+        .chain([&["HTTP/1.1 200 OK", "HTTP/1.0 404", "HTTP/1.1 200 ", "http/1.1  500 x"][..]]);
+    let lines = [
+        "a: b", "a:b", "a:  b", "a: b ", "a: ", "a:", "a : b", " a: b", "b: a", "A: b", "a: b: c", "a\r: b", ": b",
+        "a", "a: \tb",
+    ];
+    for (starts, requests) in starts.zip([true, false]) {
+        let mut random = 7_u64;
+        let mut pick = |from: &[&'static str]| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            from[(random >> 33) as usize % from.len()]
+        };
+        let mut spares = Spares::default();
+        for _ in 0..3_000 {
+            let mut head = format!("{}\r\n", pick(starts));
+            for _ in 0..pick(&["", "1", "22", "333", "4444"]).len() {
+                head += &format!("{}{}", pick(&lines), pick(&["\r\n", "\r\n", "\r\n", "\n"]));
+            }
+            head += "\r\n";
+            let reader = || match requests {
+                true => Reader::observed_requests(Limits::default()),
+                false => Reader::observed_responses(Limits::default()),
+            };
+            let (mut anew, mut over) = (reader(), reader());
+            let expected = anew.read(head.as_bytes());
+            let found = over.read_over(&mut spares, head.as_bytes());
+            assert_eq!(found, expected, "{head:?}");
+            assert_eq!(over.take_leniencies(), anew.take_leniencies(), "{head:?}");
+            match found.map(|progress| progress.event) {
+                Ok(Some(Event::Request(head, _))) => spares.leave_request(head),
+                Ok(Some(Event::Response(head, _))) => spares.leave_response(head),
+                _ => {}
+            }
+        }
+    }
+}

@@ -41,6 +41,6 @@ fn fields_bytes(headers: &Headers) -> usize {
 fn version_word(version: Version) -> &'static [u8] {
     match version {
         Version::Http10 => b"HTTP/1.0",
-        Version::Http11 | Version::Http2 => b"HTTP/1.1",
+        _ => b"HTTP/1.1",
     }
 }

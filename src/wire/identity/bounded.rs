@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
+use super::name::Seeded;
+
 /// A bounded map with a second chance for entries that were asked for.
 #[derive(Debug)]
 pub(super) struct Bounded<K, V> {
     limit: usize,
-    entries: HashMap<K, Entry<V>>,
+    entries: HashMap<K, Entry<V>, Seeded>,
     /// Every key once or more, oldest first; keys that were removed stay until they come up.
     order: VecDeque<K>,
 }
@@ -20,7 +22,7 @@ struct Entry<V> {
 
 impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, entries: HashMap::new(), order: VecDeque::new() }
+        Self { limit, entries: HashMap::default(), order: VecDeque::new() }
     }
 
     pub(super) fn get(&self, key: K) -> Option<&V> {

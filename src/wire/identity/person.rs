@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::request::{Asked, name_of};
-use crate::model::{Nanos, Origin};
+use super::credential::Sort;
+use super::evidence::Evidence;
+use super::name::name_of;
+use super::request::{Asked, Purpose};
+use crate::model::{Nanos, Origin, SessionId, SessionInfo};
 use crate::wire::cookie::{Cookie, Jar};
 
 /// Redirects of one person that are remembered.
@@ -17,11 +20,26 @@ const SENT: usize = 128;
 const PAGES: usize = 32;
 const HOSTS: usize = 64;
 const UNANSWERED: usize = 16;
+/// Places of credentials that are remembered.
+const CREDENTIALS: usize = 16;
+/// Two credentials that take turns more often than this are of two people who share connections.
+const TURNS: u8 = 4;
+/// A session that began before the recording shows it in one of its first requests.
+const FIRST_REQUESTS: u32 = 10;
+/// And what tells it from others in one of so many.
+const TELLING_REQUESTS: u32 = 100;
 
 /// One session.
 #[derive(Debug)]
 pub(super) struct Person {
     pub(super) client: IpAddr,
+    /// `User-Agent` of its first request, at most so long as is worth showing.
+    pub(super) user_agent: Option<String>,
+    /// What must be equal in all its requests, by name.
+    pub(super) partition: u64,
+    /// What was last said of it.
+    pub(super) evidence: Evidence,
+    pub(super) midway: bool,
     /// Client address and user agent by name.
     pub(super) group: u64,
     /// What its client should hold.
@@ -37,6 +55,42 @@ pub(super) struct Person {
     unanswered: Vec<Unanswered>,
     /// Where its latest redirects lead that were not followed yet: name of the URL, and when.
     redirects: Vec<(u64, Nanos)>,
+    credentials: Vec<Held>,
+    /// Whether it logged in, or was asked to, since its latest credential first came.
+    may_change: bool,
+    /// Whether it got a new token, or was asked to, since its latest credential first came.
+    refreshes: bool,
+    /// Log-ins after which no new credential was seen.
+    log_ins: u32,
+    /// Requests so far.
+    requests: u32,
+    /// Whether it sent anything, without saying who it is, that can have been a log-in.
+    posted: bool,
+    /// It began with a credential that it may have got during the recording.
+    pub(super) excused: bool,
+}
+
+/// The credential that a session sends at one place.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    slot: u64,
+    is_token: bool,
+    who: u64,
+    before: Option<u64>,
+    /// How often the two took turns.
+    turns: u8,
+}
+
+/// How the credentials of a request go with those of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It has none.
+    None,
+    /// Where it has some the session has had none.
+    New,
+    Same,
+    /// At least one is not the session's.
+    Different,
 }
 
 /// A navigation without cookies whose response is not known yet.
@@ -87,9 +141,13 @@ impl Person {
         self.redirects.retain(|(to, _)| *to != url);
     }
 
-    pub(super) fn new(client: IpAddr, group: u64) -> Self {
+    pub(super) fn new(asked: &Asked<'_>, user_agent: Option<String>, group: u64) -> Self {
         Self {
-            client,
+            client: asked.client,
+            user_agent,
+            partition: asked.partition,
+            evidence: Evidence::default(),
+            midway: false,
             group,
             jar: Jar::default(),
             connections: Vec::new(),
@@ -98,7 +156,132 @@ impl Person {
             given_by: Vec::new(),
             unanswered: Vec::new(),
             redirects: Vec::new(),
+            credentials: Vec::new(),
+            may_change: false,
+            refreshes: false,
+            log_ins: 0,
+            requests: 0,
+            posted: false,
+            excused: false,
         }
+    }
+
+    /// Compares the credentials.
+    pub(super) fn fit(&self, asked: &Asked<'_>) -> Fit {
+        let mut fit = if asked.credentials.is_empty() { Fit::None } else { Fit::New };
+        for credential in &asked.credentials {
+            let Some(held) = self.credentials.iter().find(|held| held.slot == credential.slot) else { continue };
+            if held.who == credential.who || (held.before == Some(credential.who) && held.turns < TURNS) {
+                fit = Fit::Same;
+            } else {
+                return Fit::Different;
+            }
+        }
+        fit
+    }
+
+    /// Whether credentials other than those it has can be new ones of this session. `sent_here`: whether it sent its own
+    /// on the connection of the request.
+    pub(super) fn may_change_to(&self, asked: &Asked<'_>, sent_here: bool) -> bool {
+        let takes_turns = asked
+            .credentials
+            .iter()
+            .any(|credential| self.credentials.iter().any(|held| held.slot == credential.slot && held.turns >= TURNS));
+        let may = if sent_here { asked.is_of_browser() || self.may_change || self.refreshes } else { self.refreshes };
+        may && !takes_turns
+    }
+
+    /// Whether it ever sent a token that a log-in gave.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.credentials.iter().any(|held| held.is_token)
+    }
+
+    /// Whether it ever sent cookies to this host.
+    pub(super) fn sends_cookies_to(&self, host: u64) -> bool {
+        self.sent.iter().any(|(to, ..)| *to == host)
+    }
+
+    /// Notes that it was asked to say who it is.
+    pub(super) fn challenged(&mut self) {
+        self.refreshes = true;
+    }
+
+    /// Whether it logged in and no new credential was seen since; then that counts for the credential that comes now.
+    pub(super) fn claim_log_in(&mut self) -> bool {
+        let unclaimed = self.log_ins > 0;
+        self.log_ins = self.log_ins.saturating_sub(1);
+        unclaimed
+    }
+
+    /// Whether what this request brings along from elsewhere shows that the session began before the recording.
+    pub(super) fn may_show_a_beginning(&self) -> bool {
+        self.requests <= FIRST_REQUESTS && !self.posted && !self.excused
+    }
+
+    /// Whether better evidence for it is worth looking for.
+    pub(super) fn may_improve(&self) -> bool {
+        self.requests <= TELLING_REQUESTS && self.evidence.rank() < Evidence::BEST
+    }
+
+    pub(super) fn is_at_first_request(&self) -> bool {
+        self.requests == 1
+    }
+
+    /// Whether it sent anything, without saying who it is, that can have been a log-in.
+    pub(super) fn has_posted(&self) -> bool {
+        self.posted
+    }
+
+    /// Whether a response of this host gave it cookies.
+    pub(super) fn was_given_cookies_by(&self, host: u64) -> bool {
+        self.given_by.contains(&host)
+    }
+
+    /// What is known of it.
+    pub(super) fn info(&self, id: SessionId) -> SessionInfo {
+        SessionInfo {
+            id,
+            client: self.client.to_string(),
+            user_agent: self.user_agent.clone(),
+            evidence: self.evidence.to_string(),
+            midway: self.midway,
+        }
+    }
+
+    fn remember_credentials(&mut self, asked: &Asked<'_>) {
+        let mut changed = false;
+        for credential in &asked.credentials {
+            let (slot, who) = (credential.slot, credential.who);
+            match self.credentials.iter_mut().find(|held| held.slot == slot) {
+                None => {
+                    let is_token = credential.sort != Sort::Own;
+                    let held = Held { slot, is_token, who, before: None, turns: 0 };
+                    push_bounded(&mut self.credentials, held, CREDENTIALS);
+                    changed = true;
+                }
+                Some(held) if held.who == who => {}
+                Some(held) if held.before == Some(who) => {
+                    *held = Held { who, before: Some(held.who), turns: held.turns.saturating_add(1), ..*held };
+                }
+                Some(held) => {
+                    *held = Held { who, before: Some(held.who), ..*held };
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            (self.may_change, self.refreshes) = (false, false);
+            self.claim_log_in();
+        }
+        match asked.purpose {
+            Purpose::LogIn => {
+                self.may_change = true;
+                self.log_ins = self.log_ins.saturating_add(1);
+            }
+            Purpose::Refresh => self.refreshes = true,
+            Purpose::Other => {}
+        }
+        self.posted |= asked.credentials.is_empty() && !matches!(asked.seen.method, "GET" | "HEAD" | "OPTIONS");
     }
 
     /// Compares the cookies; `owns` says whether a cookie was once this session's alone.
@@ -142,6 +325,8 @@ impl Person {
 
     /// Remembers a request of this session.
     pub(super) fn asked(&mut self, asked: &Asked<'_>) {
+        self.requests = self.requests.saturating_add(1);
+        self.remember_credentials(asked);
         for cookie in &asked.sent {
             let (name, value) = (name_of(&cookie.name), name_of(&cookie.value));
             self.forget_sent(asked.host, name);

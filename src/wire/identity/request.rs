@@ -1,18 +1,29 @@
 //! What a request tells of its sender, read from its fields once.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 use super::Sighting;
-use crate::model::Origin;
+use super::credential::{Credential, credentials};
+use super::name::{name_of, url_of};
+use super::user_by::{Key, Telling};
+use crate::model::{Headers, Origin};
 use crate::wire::cookie::{self, Cookie};
 
 /// A [`Sighting`] read.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub(super) seen: &'a Sighting<'a>,
+    /// Client address: the one that a proxy in between forwarded, if any.
+    pub(super) client: IpAddr,
     pub(super) sent: Vec<Cookie>,
+    pub(super) credentials: Vec<Credential>,
     pub(super) kind: Kind,
+    pub(super) purpose: Purpose,
+    /// Name of what must be equal in all requests of a session.
+    pub(super) partition: u64,
+    /// The address was forwarded.
+    pub(super) is_forwarded: bool,
     /// Name of the host.
     pub(super) host: u64,
     /// Name of host and target.
@@ -30,14 +41,33 @@ pub(super) enum Kind {
     Part,
 }
 
+/// What a request is for, as far as its path says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody logs in.
+    LogIn,
+    /// Somebody who is logged in gets a new token.
+    Refresh,
+    Other,
+}
+
 impl<'a> Asked<'a> {
-    pub(super) fn of(seen: &'a Sighting<'a>) -> Self {
+    pub(super) fn of(seen: &'a Sighting<'a>, telling: Telling, keys: &[Key]) -> Self {
+        let host = name_of(&seen.origin.host);
+        let forwarded = forwarded_for(seen.headers);
+        let client = forwarded.unwrap_or(seen.client);
+        let sent = seen.headers.all("cookie").flat_map(cookie::parse_cookie_header);
         Self {
             seen,
-            sent: seen.headers.all("cookie").flat_map(cookie::parse_cookie_header).collect(),
+            client,
+            sent: if telling.cookies { sent.collect() } else { Vec::new() },
+            credentials: if telling.credentials { credentials(seen.headers, host) } else { Vec::new() },
             kind: Kind::of(seen),
-            host: name_of(&seen.origin.host),
-            url: url_of(&seen.origin.to_string(), seen.target),
+            purpose: Purpose::of(seen),
+            partition: partition(seen, client, keys),
+            is_forwarded: forwarded.is_some(),
+            host,
+            url: url_of(seen.origin, seen.target),
             path: String::from_utf8_lossy(seen.target),
         }
     }
@@ -48,12 +78,96 @@ impl<'a> Asked<'a> {
         let origin: Origin = referer.parse().ok()?;
         let behind = referer.find("://")? + 3;
         let target = referer[behind..].find('/').map_or("/", |slash| &referer[behind + slash..]);
-        Some(url_of(&origin.to_string(), target.as_bytes()))
+        Some(url_of(&origin, target.as_bytes()))
     }
 
     pub(super) fn is_navigation(&self) -> bool {
         self.kind == Kind::Navigation
     }
+
+    /// Whether a browser sends this: all on one connection of its is one person's.
+    pub(super) fn is_of_browser(&self) -> bool {
+        let headers = self.seen.headers;
+        headers.first("sec-fetch-mode").is_some()
+            || headers.first("user-agent").is_some_and(|agent| agent.starts_with(b"Mozilla/"))
+    }
+
+    /// Whether it is a log-in by someone who sends nothing that says who it is.
+    pub(super) fn is_anonymous_log_in(&self) -> bool {
+        self.purpose == Purpose::LogIn && self.sent.is_empty() && self.credentials.is_empty()
+    }
+}
+
+impl Purpose {
+    fn of(seen: &Sighting<'_>) -> Self {
+        const LOG_IN_PARTS: &[&str] =
+            &["login", "log-in", "logon", "signin", "sign-in", "sign_in", "authenticat", "token", "oauth"];
+        const LOG_IN_NAMES: &[&str] = &["auth", "session", "sessions"];
+        if !matches!(seen.method, "POST" | "PUT") {
+            return Self::Other;
+        }
+        let path = seen.target.split(|&b| b == b'?' || b == b'#').next().unwrap_or_default();
+        let path = String::from_utf8_lossy(&path[..path.len().min(1024)]).to_ascii_lowercase();
+        if path.contains("refresh") || path.contains("renew") {
+            return Self::Refresh;
+        }
+        let logs_in =
+            |segment: &str| LOG_IN_NAMES.contains(&segment) || LOG_IN_PARTS.iter().any(|part| segment.contains(part));
+        if path.split('/').any(logs_in) { Self::LogIn } else { Self::Other }
+    }
+}
+
+/// The address of the client as the proxies before the place of recording forwarded it: of several the first, which is
+/// the furthest away.
+pub(super) fn forwarded_for(headers: &Headers) -> Option<IpAddr> {
+    const NAMES: &[&str] = &["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+    // Most requests have none of these; length and last letter show it at once.
+    let may_be =
+        |name: &[u8]| matches!((name.len(), name.last()), (9 | 14..=16, Some(b'r' | b'R' | b'd' | b'D' | b'p' | b'P')));
+    if !headers.0.iter().any(|(name, _)| may_be(name)) {
+        return None;
+    }
+    NAMES.iter().find_map(|name| {
+        let value = headers.text(name)?;
+        value.split(',').next()?.split(';').find_map(|part| {
+            let part = part.trim();
+            let address = match part.split_once('=') {
+                Some((key, value)) if key.trim().eq_ignore_ascii_case("for") => value.trim().trim_matches('"'),
+                Some(_) => return None,
+                None => part,
+            };
+            address_of(address)
+        })
+    })
+}
+
+/// An address with or without a port, and with the brackets of IPv6 or not.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = match text.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None if text.matches(':').count() == 1 => text.split(':').next().unwrap_or(text),
+        None => text,
+    };
+    bare.parse().ok()
+}
+
+/// Name of what must be equal in all requests of a session.
+fn partition(seen: &Sighting<'_>, client: IpAddr, keys: &[Key]) -> u64 {
+    if keys.is_empty() {
+        return 0;
+    }
+    let field = |name: &str| seen.headers.first(name);
+    name_of(
+        keys.iter()
+            .map(|key| match key {
+                Key::Address => name_of(client),
+                Key::Agent => name_of(field("user-agent")),
+                Key::Connection => name_of(seen.connection),
+                Key::Header(name) => name_of(field(name)),
+                Key::Cookie(_) | Key::Authorization => 0,
+            })
+            .collect::<Vec<_>>(),
+    )
 }
 
 impl Kind {
@@ -117,15 +231,4 @@ fn is_static(target: &[u8]) -> bool {
     file.iter()
         .rposition(|&b| b == b'.')
         .is_some_and(|dot| ENDINGS.iter().any(|ending| file[dot + 1..].eq_ignore_ascii_case(ending.as_bytes())))
-}
-
-/// A short name for things that are only compared. The same in every run.
-pub(super) fn name_of(thing: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    hasher.finish()
-}
-
-pub(super) fn url_of(origin: &str, target: &[u8]) -> u64 {
-    name_of((origin, target))
 }

@@ -1,6 +1,10 @@
 //! Dialogues of clients with sites, and how many sessions they are.
 
+use super::people::GROUP;
 use super::*;
+
+mod named;
+mod tokens;
 
 const CHROME: &str = "Mozilla/5.0 Chrome/140";
 const PYTHON: &str = "python-requests/2.32";
@@ -9,6 +13,8 @@ const PYTHON: &str = "python-requests/2.32";
 struct Stage {
     sessions: Sessions,
     now: u64,
+    /// What was last said of each session.
+    said: Vec<SessionInfo>,
 }
 
 /// One request; the rest is what its client always says.
@@ -52,7 +58,17 @@ fn split(url: &str) -> (Origin, &str) {
 
 impl Stage {
     fn new() -> Self {
-        Self { sessions: Sessions::default(), now: 0 }
+        Self { sessions: Sessions::default(), now: 0, said: Vec::new() }
+    }
+
+    fn by(user_by: &str) -> Self {
+        Self { sessions: Sessions::by(UserBy::parse(user_by).unwrap()), ..Self::new() }
+    }
+
+    /// The evidence for a session and whether it began midway.
+    fn said_of(&self, id: u32) -> (&str, bool) {
+        let info = self.said.iter().find(|info| info.id.0 == id).unwrap();
+        (&info.evidence, info.midway)
     }
 
     /// A request begins; its session.
@@ -75,8 +91,17 @@ impl Stage {
             now: Nanos(self.now),
         });
         if let Some(info) = info {
-            assert_eq!((info.id, info.client.as_str(), info.user_agent.as_deref()), (id, ask.client, Some(ask.agent)));
+            assert_eq!(info.id, id);
+            match self.said.iter_mut().find(|said| said.id == id) {
+                Some(said) => {
+                    assert_eq!((&info.client, &info.user_agent), (&said.client, &said.user_agent));
+                    assert_ne!(&info, said, "only news");
+                    *said = info;
+                }
+                None => self.said.push(info),
+            }
         }
+        assert!(self.said.iter().any(|said| said.id == id), "every session is announced");
         id.0
     }
 
@@ -323,7 +348,7 @@ fn many_users_leave_bounded_traces() {
         let cookie = format!("sid=session-of-{user}");
         stage.trip(Ask::program(user, "GET", "http://127.0.0.1/", ""), &[&cookie]);
     }
-    let sessions = &stage.sessions;
+    let Rule::Telling(sessions) = &stage.sessions.0 else { panic!("by default by whatever tells") };
     assert!(sessions.people.get(SessionId(1)).is_none(), "the first was forgotten");
     assert!(sessions.groups.values().all(|members| members.len() <= GROUP));
     let known = sessions.groups.values().flatten().all(|id| sessions.people.get(*id).is_some());
