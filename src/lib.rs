@@ -4,7 +4,7 @@
 //! The rooms, in the order in which traffic passes through them:
 //! [`record`] (or [`import`]) writes a [`capture`]; [`correlate`] finds [`rules`]; [`plan`] turns sessions, rules and a
 //! workload into a plan; [`replay`] plays it and [`measure`] keeps the numbers; [`compare`] and [`report`] say what they
-//! mean. [`model`] holds the words all of them share, [`wire`] the protocols, [`demo`] a site to try it on, and [`cli`]
+//! mean. [`export`] writes a capture in other tools' formats. [`model`] holds the words all of them share, [`wire`] the protocols, [`demo`] a site to try it on, and [`cli`]
 //! the command line. `ARCHITECTURE.md` beside this file is the map.
 
 pub mod capture;
@@ -12,6 +12,7 @@ pub mod cli;
 pub mod compare;
 pub mod correlate;
 pub mod demo;
+pub mod export;
 pub mod import;
 pub mod measure;
 pub mod model;

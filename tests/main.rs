@@ -7,6 +7,7 @@ mod compare;
 mod demo;
 mod end_to_end;
 mod hostile;
+mod import;
 mod record;
 mod replay;
 mod rooms;

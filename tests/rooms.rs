@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("capture", &["model"]),
     ("record", &["model", "wire", "capture"]),
     ("import", &["model", "wire", "capture"]),
+    ("export", &["model", "wire", "capture"]),
     ("rules", &["model", "wire"]),
     ("correlate", &["model", "wire", "rules"]),
     ("plan", &["model", "rules"]),

@@ -9,6 +9,8 @@ mod correlate;
 mod data;
 mod demo;
 mod exit;
+mod export;
+mod import;
 mod inspect;
 mod output;
 mod record;
@@ -37,6 +39,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Record traffic through a proxy into a capture
     Record(record::Arguments),
+    /// Make a capture of packet captures, HAR, mitmproxy or GoReplay files
+    Import(import::Arguments),
+    /// Write a capture in another tool's format
+    Export(export::Arguments),
     /// Show what a capture holds: sessions, exchanges, one exchange
     Inspect(inspect::Arguments),
     /// Check the integrity of a capture
@@ -65,6 +71,8 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     match arguments.command {
         Command::Demo(a) => demo::run(a),
         Command::Record(a) => record::run(a),
+        Command::Import(a) => import::run(&a),
+        Command::Export(a) => export::run(&a),
         Command::Inspect(a) => inspect::run(&a),
         Command::Verify(a) => verify::run(&a),
         Command::Repair(a) => repair::run(&a),

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::{capture, measure};
@@ -14,7 +14,7 @@ use super::{CliError, Exit};
 /// What a file is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A capture.
+    /// A capture; replacing one is the caller's decision.
     Capture,
     /// Results.
     Run,
@@ -37,12 +37,16 @@ pub(super) fn check(path: &Path, kind: Kind, inputs: &[&Path]) -> Result<(), Cli
     if path.is_dir() {
         return refuse(format!("cannot write {shown}: it is a folder; name a file in it"));
     }
-    let same = |input: &&Path| matches!((fs::canonicalize(input), fs::canonicalize(path)), (Ok(a), Ok(b)) if a == b);
-    if inputs.iter().any(same) {
+    if kind == Kind::Capture && fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return refuse(format!("cannot write {shown}: a capture is written to a regular file, no pipe or device"));
+    }
+    if inputs.iter().any(|input| is_same(input, path)) {
         return refuse(format!("writing {shown} would overwrite an input; choose another name"));
     }
     match found(path) {
-        Some(Kind::Capture) => refuse(format!("{shown} is a capture, which this would destroy; choose another name")),
+        Some(Kind::Capture) if kind != Kind::Capture => {
+            refuse(format!("{shown} is a capture, which this would destroy; choose another name"))
+        }
         Some(Kind::Run) if kind != Kind::Run => {
             refuse(format!("{shown} holds the results of a replay, which this would destroy; choose another name"))
         }
@@ -56,12 +60,18 @@ pub(super) fn check(path: &Path, kind: Kind, inputs: &[&Path]) -> Result<(), Cli
 /// # Errors
 /// One sentence.
 pub(super) fn check_new(path: &Path, force: bool, input: &Path) -> Result<(), CliError> {
-    let same = matches!((fs::canonicalize(input), fs::canonicalize(path)), (Ok(a), Ok(b)) if a == b);
-    if !force && !same && found(path).is_some() {
+    if !force && !is_same(input, path) && found(path).is_some() {
         let sentence = format!("{} exists; choose another name, or --force to replace it", path.display());
         return Err(CliError::new(Exit::Usage, sentence));
     }
     Ok(())
+}
+
+/// Whether both are one file, by whatever names and links.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let regular = |path| fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    let identity = |path| regular(path).map(|file| (file.dev(), file.ino()));
+    identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
 /// What is there already; none where there is nothing to lose.
@@ -79,29 +89,66 @@ fn found(path: &Path) -> Option<Kind> {
     })
 }
 
+/// A file on its way: nothing stands at its path until it is kept. Devices and pipes are written directly.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    /// Where it is, and where it goes.
+    move_to: Option<(PathBuf, PathBuf)>,
+}
+
+impl Draft {
+    /// Begins a file with these permissions.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(super) fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(mode);
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            return Ok(Self { file: options.open(path)?, move_to: None });
+        }
+        // Through a link, so that it stays one.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let draft = draft_of(&path);
+        let _ = fs::remove_file(&draft);
+        Ok(Self { file: options.create_new(true).open(&draft)?, move_to: Some((draft, path)) })
+    }
+
+    /// To write to.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Puts it at its path.
+    ///
+    /// # Errors
+    /// When that cannot be done; nothing is left behind then.
+    pub(super) fn keep(mut self) -> io::Result<()> {
+        if let Some((draft, path)) = &self.move_to {
+            fs::rename(draft, path)?;
+        }
+        self.move_to = None;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some((draft, _)) = &self.move_to {
+            let _ = fs::remove_file(draft);
+        }
+    }
+}
+
 /// Writes a file so that `path` holds either what it held or all that is new. Devices and pipes are written directly.
 ///
 /// # Errors
 /// When it cannot be written; nothing is left behind then.
 pub(super) fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(mode);
-    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return options.open(path)?.write_all(content);
-    }
-    // Through a link, so that it stays one.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let draft = draft_of(path);
-    let _ = fs::remove_file(&draft);
-    let written = options
-        .create_new(true)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
+    let draft = Draft::create(path, mode)?;
+    draft.file().write_all(content)?;
+    draft.keep()
 }
 
 /// A name beside `path` that nobody else uses.

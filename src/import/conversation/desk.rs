@@ -1,0 +1,128 @@
+//! The way from the layers to the capture. Keeps the first trouble with the file; after it nothing more is written.
+
+use crate::capture::CaptureError;
+use crate::import::recorder::{Draft, NewMessage, Recorder};
+use crate::import::segment::UnixNanos;
+use crate::import::tls::Keyring;
+use crate::model::{Exchange, Nanos, Request, Response, Side, Timing, Transport};
+use crate::wire::http1::{RequestHead, ResponseHead, Spares};
+
+use super::path::Path;
+use super::tally::Tally;
+
+/// Writes and counts.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) recorder: Recorder,
+    pub(super) tally: Tally,
+    pub(super) spares: Spares,
+    trouble: Option<CaptureError>,
+    /// There was trouble: nothing more is written.
+    failed: bool,
+}
+
+/// What follows a piece of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    /// More of it, or its end.
+    Maybe,
+    /// Its end.
+    None,
+}
+
+/// What a layer works with: the desk, the secrets, and its connection.
+pub(super) struct Context<'a> {
+    pub(super) desk: &'a mut Desk,
+    pub(super) keys: &'a Keyring,
+    pub(super) path: &'a mut Path,
+}
+
+impl Desk {
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self { recorder, tally: Tally::default(), spares: Spares::default(), trouble: None, failed: false }
+    }
+
+    /// The first thing that went wrong with the capture.
+    pub(super) fn trouble(&self) -> Option<&CaptureError> {
+        self.trouble.as_ref()
+    }
+
+    /// The same, to be told to somebody.
+    pub(super) fn take_trouble(&mut self) -> Option<CaptureError> {
+        self.trouble.take()
+    }
+
+    /// Whether nothing more is written.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
+    }
+
+    pub(super) fn instant(&self, at: UnixNanos) -> Nanos {
+        self.recorder.instant(at)
+    }
+
+    /// Begins an exchange; none when the capture takes no more.
+    pub(super) fn begin(&mut self, request: Request, timing: Timing, transport: Transport) -> Option<Draft> {
+        if self.failed {
+            return None;
+        }
+        match self.recorder.begin(request, timing, transport) {
+            Ok(draft) => Some(draft),
+            Err(error) => {
+                self.note(Err(error));
+                None
+            }
+        }
+    }
+
+    pub(super) fn body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8], more: More) {
+        let result = match more {
+            More::Maybe => self.recorder.body(draft, side, bytes),
+            More::None => self.recorder.last_of_body(draft, side, bytes),
+        };
+        self.note(result);
+    }
+
+    pub(super) fn response(&mut self, draft: &mut Draft, response: Response) {
+        self.recorder.response(draft, response);
+    }
+
+    pub(super) fn message(&mut self, draft: &mut Draft, message: NewMessage<'_>) {
+        self.tally.messages += 1;
+        let result = self.recorder.message(draft, message);
+        self.note(result);
+    }
+
+    pub(super) fn finish(&mut self, draft: Draft) {
+        if self.failed {
+            return;
+        }
+        let reason = draft.exchange.incomplete.as_ref().map(ToString::to_string);
+        match self.recorder.write(draft) {
+            Ok(exchange) => {
+                self.tally.exchanges += 1;
+                if let Some(reason) = reason {
+                    self.tally.incomplete(reason);
+                }
+                self.leave(exchange);
+            }
+            Err(error) => self.note(Err(error)),
+        }
+    }
+
+    /// What is left of an exchange that was written.
+    fn leave(&mut self, exchange: Box<Exchange>) {
+        let Request { method, target, version, headers, .. } = exchange.request;
+        self.spares.leave_request(RequestHead { raw: Vec::new(), method, target, version, headers });
+        if let Some(Response { version, status, reason, headers, .. }) = exchange.response {
+            self.spares.leave_response(ResponseHead { raw: Vec::new(), version, status, reason, headers });
+        }
+    }
+
+    fn note(&mut self, result: Result<(), CaptureError>) {
+        if let Err(error) = result {
+            self.trouble.get_or_insert(error);
+            self.failed = true;
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Where every source of an import ends: numbers exchanges, tells whose they are, writes them to the capture.
+//!
+//! A reader calls [`Recorder::begin`] when a request head is known, changes [`Draft::exchange`] as more is seen, and gives
+//! the draft back with [`Recorder::finish`]. Knows nothing of where the traffic came from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::capture::{BodyWriter, CaptureError, Provenance, Summary, Writer};
+use crate::model::{
+    Exchange, ExchangeId, Incomplete, Message, MessageKind, Nanos, Remark, Request, Response, SessionId, Side, Timing,
+    Transport,
+};
+use crate::wire::identity::{Sessions, Sighting};
+
+use super::segment::UnixNanos;
+
+/// An exchange under way. `exchange` may be changed freely but for `id`, `session` and the bodies of request and final
+/// response, which [`Recorder::finish`] fills in.
+#[derive(Debug)]
+pub struct Draft {
+    /// As known so far.
+    pub exchange: Box<Exchange>,
+    request_body: BodyWriter,
+    response_body: BodyWriter,
+    seen_bytes: [u64; 2],
+    messages: u32,
+}
+
+impl Draft {
+    /// Bytes of this side's body so far, without gaps.
+    pub fn body_bytes(&self, side: Side) -> u64 {
+        self.seen_bytes[index(side)]
+    }
+}
+
+/// Bytes of bodies under way that may wait for their chunks to fill; beyond it chunks are cut shorter.
+const MOST_WAITING_BYTES: usize = 32 << 20;
+/// A chunk is not cut shorter than this.
+const LEAST_LET_GO_BYTES: usize = 1024;
+/// Most reasons that are counted apart.
+const MOST_REASONS: usize = 50;
+
+/// Writes one capture.
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer,
+    sessions: Sessions,
+    anchor: UnixNanos,
+    last_id: u64,
+    /// Bytes of all drafts that wait for their chunks to fill.
+    waiting: usize,
+    /// Connections of the sources before this one, and all so far.
+    connections: (u64, u64),
+    incomplete: BTreeMap<String, u64>,
+}
+
+/// A capture that was closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// What it holds.
+    pub file: Summary,
+    /// Incomplete exchanges by reason.
+    pub incomplete: BTreeMap<String, u64>,
+}
+
+impl Recorder {
+    /// Creates the capture. `anchor` becomes its instant 0; `source` says where the traffic came from, such as `har shop.har`.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn create(path: &Path, source: &str, anchor: UnixNanos, sessions: Sessions) -> Result<Self, CaptureError> {
+        let provenance = Provenance {
+            anchor_unix_ns: anchor,
+            source: source.to_owned(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Self {
+            writer: Writer::create(path, &provenance)?,
+            sessions,
+            anchor,
+            last_id: 0,
+            waiting: 0,
+            connections: (0, 0),
+            incomplete: BTreeMap::new(),
+        })
+    }
+
+    /// An instant of the capture; times before the anchor become 0.
+    pub fn instant(&self, at: UnixNanos) -> Nanos {
+        Nanos(at.saturating_sub(self.anchor))
+    }
+
+    /// Another source follows, whose connections are numbered from 1 again.
+    pub fn next_source(&mut self) {
+        self.connections.0 = self.connections.1;
+    }
+
+    /// Begins an exchange: the request's head is known, its body is not (what `request.body` says is ignored).
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn begin(&mut self, request: Request, timing: Timing, mut transport: Transport) -> Result<Draft, CaptureError> {
+        let before = self.connections.0;
+        transport.client_connection = transport.client_connection.saturating_add(before);
+        transport.upstream_connection = transport.upstream_connection.map(|number| number.saturating_add(before));
+        self.connections.1 = self.connections.1.max(transport.client_connection);
+        let seen = Sighting {
+            client: transport.client.ip(),
+            connection: transport.client_connection,
+            origin: &request.origin,
+            method: &request.method,
+            target: &request.target,
+            headers: &request.headers,
+            now: timing.started,
+        };
+        let (session, new) = self.sessions.of_request(&seen);
+        if let Some(info) = new {
+            self.writer.session(&info)?;
+        }
+        Ok(self.draft(session, request, timing, transport))
+    }
+
+    fn draft(&mut self, session: SessionId, request: Request, timing: Timing, transport: Transport) -> Draft {
+        self.last_id += 1;
+        let exchange = Box::new(Exchange {
+            id: ExchangeId(self.last_id),
+            session,
+            transaction: None,
+            request,
+            interim: Vec::new(),
+            response: None,
+            timing,
+            transport,
+            incomplete: None,
+            remarks: Vec::new(),
+        });
+        Draft {
+            exchange,
+            request_body: BodyWriter::default(),
+            response_body: BodyWriter::default(),
+            seen_bytes: [0; 2],
+            messages: 0,
+        }
+    }
+
+    /// The next bytes of a body (less transfer coding, content coding kept).
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8]) -> Result<(), CaptureError> {
+        draft.seen_bytes[index(side)] += bytes.len() as u64;
+        let body = match side {
+            Side::Request => &mut draft.request_body,
+            Side::Response => &mut draft.response_body,
+        };
+        let before = body.waiting();
+        let pushed = body.push(&mut self.writer, bytes);
+        let mut after = body.waiting();
+        if self.waiting + after > MOST_WAITING_BYTES + before && after >= LEAST_LET_GO_BYTES {
+            body.let_go(&mut self.writer)?;
+            after = 0;
+        }
+        self.waiting = (self.waiting + after).saturating_sub(before);
+        pushed
+    }
+
+    /// The last bytes of a body.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn last_of_body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8]) -> Result<(), CaptureError> {
+        let body = match side {
+            Side::Request => &mut draft.request_body,
+            Side::Response => &mut draft.response_body,
+        };
+        if body.waiting() > 0 {
+            return self.body(draft, side, bytes);
+        }
+        draft.seen_bytes[index(side)] += bytes.len() as u64;
+        body.push_last(&mut self.writer, bytes)
+    }
+
+    /// So many bytes of a body were never seen: a remark says where.
+    pub fn gap(&mut self, draft: &mut Draft, side: Side, bytes: u64) {
+        let at = draft.body_bytes(side);
+        draft.exchange.remarks.push(Remark::Gap { side, at, bytes });
+        let who = match side {
+            Side::Request => "request",
+            Side::Response => "response",
+        };
+        draft
+            .exchange
+            .incomplete
+            .get_or_insert_with(|| Incomplete::NotRecorded(format!("bytes of the {who} are missing from the source")));
+    }
+
+    /// The head of the final response is known; its body is not.
+    pub fn response(&mut self, draft: &mut Draft, response: Response) {
+        let exchange = &mut draft.exchange;
+        let request = &exchange.request;
+        let now = exchange.timing.started;
+        self.sessions.saw_response(exchange.session, &request.origin, &request.target, &response.headers, now);
+        exchange.response = Some(response);
+    }
+
+    /// A message inside the exchange, with its whole payload.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn message(&mut self, draft: &mut Draft, message: NewMessage<'_>) -> Result<(), CaptureError> {
+        let mut body = BodyWriter::default();
+        body.push_last(&mut self.writer, message.payload)?;
+        let body = body.finish(&mut self.writer)?;
+        draft.messages = draft.messages.saturating_add(1);
+        self.writer.message(&Message {
+            exchange: draft.exchange.id,
+            number: draft.messages,
+            from: message.from,
+            kind: message.kind,
+            started: message.started,
+            ended: message.ended,
+            frames: message.frames,
+            body,
+            compressed: message.compressed,
+        })
+    }
+
+    /// The exchange is over; `timing`, trailers, remarks and `incomplete` stand in the draft.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn finish(&mut self, draft: Draft) -> Result<(), CaptureError> {
+        self.write(draft).map(drop)
+    }
+
+    /// The same; gives back what was written.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn write(&mut self, draft: Draft) -> Result<Box<Exchange>, CaptureError> {
+        let Draft { mut exchange, request_body, response_body, .. } = draft;
+        self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
+        exchange.request.body = request_body.finish(&mut self.writer)?;
+        let body = response_body.finish(&mut self.writer)?;
+        if let Some(response) = &mut exchange.response {
+            response.body = body;
+        }
+        if let Some(reason) = &exchange.incomplete {
+            let reason = reason.to_string();
+            let full = self.incomplete.len() >= MOST_REASONS && !self.incomplete.contains_key(&reason);
+            *self.incomplete.entry(if full { "other reasons".to_owned() } else { reason }).or_default() += 1;
+        }
+        self.writer.exchange(&exchange)?;
+        Ok(exchange)
+    }
+
+    /// A client connection has closed.
+    pub fn closed(&mut self, client_connection: u64) {
+        self.sessions.closed(client_connection.saturating_add(self.connections.0));
+    }
+
+    /// Puts everything so far into the file.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn flush(&mut self) -> Result<(), CaptureError> {
+        self.writer.flush()
+    }
+
+    /// Closes the capture.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn close(self) -> Result<Finished, CaptureError> {
+        Ok(Finished { file: self.writer.finish()?, incomplete: self.incomplete })
+    }
+}
+
+/// A message to be recorded; fields as in [`Message`].
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    /// Who sent it.
+    pub from: Side,
+    /// What it is.
+    pub kind: MessageKind,
+    /// First byte seen.
+    pub started: Nanos,
+    /// Last byte seen.
+    pub ended: Nanos,
+    /// Frames it came in.
+    pub frames: u32,
+    /// Payload, unmasked and decompressed.
+    pub payload: &'a [u8],
+    /// Payload could not be decompressed.
+    pub compressed: bool,
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Request => 0,
+        Side::Response => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Reader;
+    use crate::model::{Body, BodySource, Headers, Origin, Scheme, Version};
+
+    fn request(number: u64) -> (Request, Timing, Transport) {
+        let request = Request {
+            origin: Origin::new(Scheme::Http, "shop.test", 80),
+            method: "GET".into(),
+            target: format!("/{number}").into_bytes(),
+            version: Version::Http11,
+            headers: Headers::default(),
+            body: Body::default(),
+            trailers: Headers::default(),
+        };
+        let transport = Transport {
+            client: ([10, 0, 0, 1], 40000).into(),
+            client_connection: number,
+            upstream_connection: None,
+            stream: None,
+            tls: None,
+            alpn: None,
+            sni: None,
+        };
+        (request, Timing::default(), transport)
+    }
+
+    fn response() -> Response {
+        Response {
+            version: Version::Http11,
+            status: 200,
+            reason: b"OK".to_vec(),
+            headers: Headers::default(),
+            body: Body::default(),
+            trailers: Headers::default(),
+        }
+    }
+
+    #[test]
+    fn very_many_bodies_under_way_take_little_memory_and_stay_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("many.dub");
+        let mut recorder = Recorder::create(&path, "test", 0, Sessions::default()).unwrap();
+        let piece = |number: u64, turn: u64| vec![(number * 7 + turn) as u8; 5000];
+        let mut drafts = Vec::new();
+        for number in 1..=1000 {
+            let (request, timing, transport) = request(number);
+            let mut draft = recorder.begin(request, timing, transport).unwrap();
+            recorder.response(&mut draft, response());
+            drafts.push(draft);
+        }
+        for turn in 0..9 {
+            for (draft, number) in drafts.iter_mut().zip(1..) {
+                recorder.body(draft, Side::Response, &piece(number, turn)).unwrap();
+                assert!(recorder.waiting <= MOST_WAITING_BYTES + 1000 * LEAST_LET_GO_BYTES, "{}", recorder.waiting);
+            }
+        }
+        drafts.into_iter().for_each(|draft| recorder.finish(draft).unwrap());
+        assert_eq!(recorder.waiting, 0);
+        recorder.close().unwrap();
+        let reader = Reader::open(&path).unwrap();
+        let mut shorter = 0;
+        for (exchange, number) in reader.exchanges().zip(1..) {
+            let body = exchange.unwrap().response.unwrap().body;
+            shorter += usize::from(body.chunks.len() > 1);
+            let whole: Vec<u8> = (0..9).flat_map(|turn| piece(number, turn)).collect();
+            assert!(reader.load(&body, u64::MAX).unwrap() == whole, "body {number}");
+        }
+        assert!(shorter > 0, "memory was let go of");
+    }
+
+    #[test]
+    fn connections_of_several_sources_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("two.dub");
+        let mut recorder = Recorder::create(&path, "test", 0, Sessions::default()).unwrap();
+        for _ in 0..2 {
+            for number in [1, 2, 1] {
+                let (request, timing, transport) = request(number);
+                let draft = recorder.begin(request, timing, transport).unwrap();
+                recorder.finish(draft).unwrap();
+            }
+            recorder.next_source();
+        }
+        recorder.close().unwrap();
+        let reader = Reader::open(&path).unwrap();
+        let numbers: Vec<u64> = reader.exchanges().map(|e| e.unwrap().transport.client_connection).collect();
+        assert_eq!(numbers, [1, 2, 1, 3, 4, 3]);
+    }
+}

@@ -1,0 +1,5 @@
+//! Dialogues: packets in, a transcript out.
+
+mod dialogue;
+mod faults;
+mod random;

@@ -1,0 +1,6 @@
+//! `overdub import` and `overdub export` as a user runs them, and the proof that imported traffic equals recorded traffic.
+
+mod har_round_trip;
+mod live;
+mod sources;
+mod wiretap;
