@@ -19,6 +19,8 @@ mod strength;
 mod tests;
 mod trace;
 
+use std::borrow::Cow;
+
 use crate::model::{BodySource, DataTable, Session};
 use crate::rules::RuleSet;
 
@@ -33,6 +35,7 @@ pub enum Prior {
 
 /// The rules that make these sessions replayable. Same input, same rules.
 pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&DataTable>, prior: Prior) -> RuleSet {
+    let sessions = with_known_requests(sessions);
     let traces: Vec<trace::Trace<'_>> = sessions.iter().map(|session| trace::Trace::new(session, bodies)).collect();
     let parameters = parameters::find(&traces, data);
     let needles = trace::needles(&traces);
@@ -46,4 +49,14 @@ pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&Da
     }
     consistency::drop_coincidences(&traces, &mut findings.edges);
     assemble::assemble(&traces, &parameters, findings)
+}
+
+/// Without the exchanges whose request was not captured: they have no endpoint that a rule could name.
+fn with_known_requests(sessions: &[Session]) -> Cow<'_, [Session]> {
+    if sessions.iter().flat_map(|session| &session.exchanges).all(|exchange| !exchange.request.method.is_empty()) {
+        return Cow::Borrowed(sessions);
+    }
+    let mut known = sessions.to_vec();
+    known.iter_mut().for_each(|session| session.exchanges.retain(|exchange| !exchange.request.method.is_empty()));
+    Cow::Owned(known)
 }

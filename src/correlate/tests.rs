@@ -81,6 +81,7 @@ impl Story {
                 sni: None,
             },
             incomplete: None,
+            remarks: Vec::new(),
         };
         self.sessions.last_mut().unwrap().exchanges.push(exchange);
         self
@@ -383,4 +384,16 @@ fn the_same_sessions_give_the_same_rules() {
     let first = story.rules(Some(&users())).print();
     assert_eq!(story.rules(Some(&users())).print(), first);
     assert_eq!(RuleSet::parse(&first).unwrap().print(), first);
+}
+
+#[test]
+fn an_exchange_whose_request_was_not_captured_makes_no_rule() {
+    let mut story = Story::default();
+    story.page("/form", &format!(r#"<form action="/do" method=post><input name=csrf value="{TOKEN}"></form>"#));
+    story.form("/do", &format!("csrf={TOKEN}"), "200", "ok");
+    assert_eq!(story.rules(None).variables.len(), 1);
+    story.sessions[0].exchanges[0].request.method.clear();
+    let rules = story.rules(None);
+    assert!(rules.variables.is_empty(), "{rules:?}");
+    assert_eq!(rules.unexplained.len(), 1, "{rules:?}");
 }

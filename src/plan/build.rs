@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{BodySource, Exchange, Incomplete, Nanos, Origin, Session};
+use crate::model::{BodySource, Exchange, Incomplete, Nanos, Origin, Remark, Session, Side};
 use crate::rules::{Endpoint, RuleSet, looks_variable, occurrences, url};
 
 use super::compile::{Slots, compile};
@@ -216,12 +216,14 @@ impl Builder<'_> {
     fn plays(&mut self, exchange: &Exchange) -> bool {
         let reason = if !self.targets.by_recorded.contains_key(&exchange.request.origin) {
             "not a target"
-        } else if matches!(exchange.incomplete, Some(Incomplete::Upgraded(_))) {
+        } else if switches_protocol(exchange) {
             "upgraded connections are not replayed yet"
         } else if exchange.response.is_none() {
             "no answer was recorded"
         } else if exchange.timing.request_done.is_none() && exchange.incomplete.is_some() {
             "the request was not recorded whole"
+        } else if exchange.remarks.iter().any(leaves_request_open) {
+            "the request is not all in the capture"
         } else {
             return true;
         };
@@ -336,6 +338,18 @@ fn varying_segments(own: &Resolved, recorded: &[&str], rules: &RuleSet, exchange
         }
     });
     found
+}
+
+/// Whether the connection went on as something else than HTTP, recorded or not.
+fn switches_protocol(exchange: &Exchange) -> bool {
+    matches!(exchange.incomplete, Some(Incomplete::Upgraded(_)))
+        || exchange.response.as_ref().is_some_and(|response| response.status == 101)
+        || exchange.request.method == "CONNECT"
+}
+
+/// Whether what was sent cannot be known: to send something else would be made up.
+fn leaves_request_open(remark: &Remark) -> bool {
+    remark.leaves_out_body_of(Side::Request) || matches!(remark, Remark::UnknownField { side: Side::Request, .. })
 }
 
 fn expectation(exchange: &Exchange, own: &Resolved, recorded: &[&str]) -> Expectation {

@@ -1,6 +1,6 @@
 //! What the rules find in one recorded session: which response gave which value, whose data row was used.
 
-use crate::model::{BodySource, Exchange, Session};
+use crate::model::{BodySource, Exchange, Session, Side};
 use crate::rules::{Extractor, Leaf, Place, ResponseView, RuleSet, content, leaves, occurrences};
 
 use super::page::page_kind;
@@ -43,7 +43,8 @@ pub(super) fn resolve(session: &Session, bodies: &dyn BodySource, rules: &RuleSe
     for (exchange, own) in session.exchanges.iter().zip(&mut resolved) {
         let decoded = decoded_response(exchange, bodies);
         let content_type = exchange.response.as_ref().and_then(|r| r.headers.text("content-type"));
-        own.kind = page_kind(content_type, &decoded);
+        let whole = !exchange.remarks.iter().any(|remark| remark.leaves_out_body_of(Side::Response));
+        own.kind = if whole { page_kind(content_type, &decoded) } else { PageKind::Unknown };
         own.given = given(exchange, &decoded, rules, &value);
     }
     (resolved, user)

@@ -123,6 +123,8 @@ pub struct Expectation {
 /// What sort of body a response has, robust against data that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageKind {
+    /// Not known: the recorded body is not in the capture, or not whole. Any answer is as good.
+    Unknown,
     /// No body.
     Empty,
     /// An HTML page: its forms (method and id or folded action) tell which page it is.

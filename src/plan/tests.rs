@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    DataTable, Exchange, ExchangeId, Headers, MemoryBodies, Nanos, Origin, Request, Response, Session, SessionId,
-    SessionInfo, Timing, Transport, Version,
+    DataTable, Exchange, ExchangeId, Headers, MemoryBodies, Nanos, Origin, Remark, Request, Response, Session,
+    SessionId, SessionInfo, Side, Timing, Transport, Version,
 };
 use crate::rules::{Endpoint, ParameterRule, Place, RuleSet, Source, VariableRule};
 
@@ -66,6 +66,7 @@ fn told(lines: &[Line<'_>]) -> Told {
                     sni: None,
                 },
                 incomplete: None,
+                remarks: Vec::new(),
             }
         })
         .collect();
@@ -253,4 +254,26 @@ fn paths_fit_their_folded_form() {
     ] {
         assert_eq!(path_fits(folded, path), fits, "{folded} {path}");
     }
+}
+
+#[test]
+fn what_the_capture_does_not_hold_is_neither_sent_nor_asked_for() {
+    let mut told = shop();
+    let before = plan(
+        std::slice::from_ref(&told.session),
+        &told.bodies,
+        &RuleSet::default(),
+        &workload(Users::Multiplied(1), None),
+    )
+    .unwrap();
+    let steps = before.scripts[0].steps.len();
+    let absent = |side| Remark::BodyAbsent { side, bytes: 5 };
+    told.session.exchanges[0].remarks.push(absent(Side::Response));
+    told.session.exchanges[1].remarks.push(absent(Side::Request));
+    told.session.exchanges[2].remarks.push(Remark::UnknownField { side: Side::Request, position: 1, name: None });
+    let plan = plan(&[told.session], &told.bodies, &RuleSet::default(), &workload(Users::Multiplied(1), None)).unwrap();
+    assert_eq!(plan.scripts[0].steps.len(), steps - 2);
+    assert_eq!(plan.scripts[0].steps[0].expect.kind, PageKind::Unknown);
+    let reasons: Vec<(&str, u64)> = plan.skipped.iter().map(|s| (s.reason.as_str(), s.exchanges)).collect();
+    assert_eq!(reasons, [("the request is not all in the capture", 2)]);
 }

@@ -56,7 +56,7 @@ fn page(recorded: &PageKind, seen: &Seen<'_>) -> Option<Divergence> {
         _ => PageKind::Other(media),
     };
     let alike = match (recorded, &replayed) {
-        (PageKind::Empty, PageKind::Empty) => true,
+        (PageKind::Unknown, _) | (PageKind::Empty, PageKind::Empty) => true,
         (
             PageKind::Html { forms: before, asks_password: asked },
             PageKind::Html { forms: now, asks_password: asks },
@@ -81,6 +81,7 @@ fn likeness(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
 fn in_words(kind: &PageKind) -> String {
     let list = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match kind {
+        PageKind::Unknown => "a body that was not recorded".to_owned(),
         PageKind::Empty => "no body".to_owned(),
         PageKind::Html { forms, asks_password } => {
             let what = if *asks_password { "a page that asks for a password" } else { "a page" };
@@ -155,6 +156,15 @@ mod tests {
         let expect = Expectation { redirect: Some("/users/{}/orders/{}".into()), ..expect };
         assert_eq!(compared(&expect, 302, &[("Location", "/users/ada/orders/17")], b""), None);
         assert!(compared(&expect, 302, &[("Location", "/users/ada/carts/17")], b"").is_some());
+    }
+
+    #[test]
+    fn any_page_is_as_good_as_one_that_was_not_recorded() {
+        let expect = Expectation { status: 200, redirect: None, kind: PageKind::Unknown };
+        for (media, body) in [("image/png", &b"\x89PNG"[..]), ("text/html", b"<h1>Hi</h1>"), ("text/html", b"")] {
+            assert_eq!(compared(&expect, 200, &[("Content-Type", media)], body), None, "{media}");
+        }
+        assert!(compared(&expect, 500, &[], b"").is_some(), "its status still counts");
     }
 
     #[test]
