@@ -19,6 +19,8 @@ const MOST_PASSED: u64 = 4 << 20;
 const FIRST_BYTES: usize = 64;
 /// In the middle of a connection, most bytes kept of what may become a request line.
 const LINE_BYTES: usize = 16 * 1024;
+/// More than so much is not looked at again with every packet, or a line that comes byte by byte costs its square.
+const EASY_BYTES: usize = 2048;
 
 #[derive(Debug)]
 pub(super) struct Sniffing {
@@ -27,6 +29,8 @@ pub(super) struct Sniffing {
     /// What came, in order; and the same by side.
     pieces: Vec<(Side, Nanos, usize)>,
     kept: [Vec<u8>; 2],
+    /// How much was kept of each side when it was last looked at.
+    looked: [usize; 2],
     /// The first bytes, when they were not kept.
     first: [Vec<u8>; 2],
     passed: u64,
@@ -42,6 +46,7 @@ impl Sniffing {
             port,
             pieces: Vec::new(),
             kept: Default::default(),
+            looked: [0; 2],
             first: Default::default(),
             passed: 0,
             hint: None,
@@ -85,8 +90,23 @@ impl Sniffing {
                 return Some(turn);
             }
         }
+        let goes_on = self.pieces.last().is_some_and(|(before, ..)| *before == side);
         self.pieces.push((side, at, bytes.len()));
         self.kept[index(side)].extend_from_slice(bytes);
+        if goes_on && self.trickles(side) {
+            return None;
+        }
+        let mut turn = self.look(cx)?;
+        turn.used = bytes.len();
+        Some(turn)
+    }
+
+    /// What is kept tells by now, or will not.
+    pub(super) fn look(&mut self, cx: &mut Context<'_>) -> Option<Turn> {
+        if self.midway || self.pieces.is_empty() {
+            return None;
+        }
+        self.looked = self.kept.each_ref().map(Vec::len);
         let mut verdict = sniff::sniff(&self.kept[0], &self.kept[1]);
         if verdict == Verdict::More && self.kept.iter().map(Vec::len).sum::<usize>() > MOST_KEPT {
             verdict = Verdict::Nothing;
@@ -102,8 +122,13 @@ impl Sniffing {
             self.pieces.retain(|(side, ..)| *side == Side::Response);
         }
         self.leave(&mut turn);
-        turn.used = bytes.len();
         Some(turn)
+    }
+
+    /// Too little came since the last look for another one.
+    fn trickles(&self, side: Side) -> bool {
+        let (kept, looked) = (self.kept[index(side)].len(), self.looked[index(side)]);
+        kept > EASY_BYTES && kept < looked + looked / 16
     }
 
     /// Bytes are missing: the rest is the middle of something. Before them there may be the beginning of a request.
@@ -128,11 +153,16 @@ impl Sniffing {
         let room = FIRST_BYTES.saturating_sub(first.len()).min(bytes.len());
         first.extend_from_slice(&bytes[..room]);
         self.passed = self.passed.saturating_add(bytes.len() as u64);
-        let kept = &mut self.kept[index(side)];
-        let joined = !kept.is_empty();
+        let joined = !self.kept[index(side)].is_empty();
         if joined {
-            kept.extend_from_slice(bytes);
+            self.kept[index(side)].extend_from_slice(bytes);
+            if self.trickles(side) {
+                self.pieces.push((side, at, bytes.len()));
+                return None;
+            }
         }
+        let kept = &mut self.kept[index(side)];
+        self.looked[index(side)] = kept.len();
         let whole = if joined { kept.as_slice() } else { bytes };
         let verdict = match sniff::sniff_midway(whole, side == Side::Request) {
             Verdict::More if whole.len() <= LINE_BYTES && begins_request(whole) => {
@@ -205,5 +235,6 @@ impl Sniffing {
         self.passed = self.passed.saturating_add(self.kept.iter().map(Vec::len).sum::<usize>() as u64);
         self.pieces.clear();
         self.kept = Default::default();
+        self.looked = [0; 2];
     }
 }

@@ -126,6 +126,11 @@ impl Talk {
 
     /// A side sends no more.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>, side: Side, at: Nanos, how: Ending) {
+        if let Layer::Sniffing(layer) = &mut self.layer
+            && let Some(turn) = layer.look(cx)
+        {
+            self.turn(cx, self.facing(side), at, &[], turn);
+        }
         let side = self.facing(side);
         if self.ended[index(side)].is_none() {
             self.ended[index(side)] = Some((at, how));

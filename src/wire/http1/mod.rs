@@ -4,6 +4,7 @@
 //! Source: RFC 9112. Knows nothing of sockets, clocks or who asks. Main types: [`Reader`], [`Event`].
 
 mod chunked;
+mod cut;
 mod framing;
 mod head;
 mod leniency;
@@ -21,9 +22,10 @@ use std::ops::Range;
 
 use crate::model::{Headers, Version};
 
+pub use cut::CutHead;
 pub use head::head_end;
 pub use leniency::{Leniencies, Leniency, Stance};
-pub use observe::{AfterGap, CutHead};
+pub use observe::AfterGap;
 pub use reader::Reader;
 pub use seek::{begins_request, holds_request, holds_response, looks_like_request, looks_like_response};
 pub use spares::Spares;

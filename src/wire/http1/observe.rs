@@ -27,15 +27,6 @@ pub enum AfterGap {
     Over,
 }
 
-/// A head of which only the beginning was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutHead {
-    /// The head, with the fields that are whole.
-    pub event: Event,
-    /// The start line is whole; otherwise more of the target may follow.
-    pub target: bool,
-}
-
 /// For observers.
 impl Reader {
     /// For the bytes a client is seen to send.
@@ -84,8 +75,9 @@ impl Reader {
 
     /// After an error: the same, behind what led to it.
     pub fn seek_past(&mut self) {
+        let past = std::mem::take(&mut self.hopeless).max(1);
         self.seek();
-        self.state = State::Seek { body: false, fresh: false, past: 1 };
+        self.state = State::Seek { body: false, fresh: false, past };
     }
 
     /// True while what is held back belongs to the body when nothing more comes.
@@ -140,34 +132,15 @@ impl Reader {
         }
     }
 
-    /// What is known of the message whose head `held` begins, the bytes not consumed, when the rest of the head cannot be
-    /// seen any more. None when they begin no message. The reader looks for the next message then.
-    pub fn cut_head(&mut self, held: &[u8]) -> Option<CutHead> {
-        let lines = memchr::memrchr(b'\n', held).map_or(0, |at| at + 1);
-        match self.state {
-            State::Head { begun: true, .. } => {}
-            State::Seek { body: false, .. } if lines == 0 => {}
-            _ => return None,
+    pub(super) fn observe_head(&mut self, input: &[u8], spares: &mut Spares) -> Result<Progress, Http1Error> {
+        let result = self.observe_any_head(input, spares);
+        if let Err(error) = &result {
+            self.hopeless = hopeless(error, input);
         }
-        let event = match (self.direction, lines) {
-            (Direction::Requests, 0) => cut_request_line(held)?,
-            (Direction::Requests, _) => {
-                let raw = [&held[..lines], b"\r\n"].concat();
-                let head = lenient::request(&raw, &self.limits, self.believed(), &mut self.told).ok()?;
-                Event::Request(head, Framing::None)
-            }
-            (Direction::Responses, _) => {
-                let (start, belief) = if lines == 0 { (held, Belief::Form) } else { (&held[..lines], self.believed()) };
-                let raw = [start, b"\r\n\r\n"].concat();
-                let head = lenient::response(&raw, &self.limits, belief, &mut self.told).ok()?;
-                Event::Response(head, Framing::None)
-            }
-        };
-        self.seek();
-        Some(CutHead { event, target: self.direction == Direction::Responses || lines > 0 })
+        result
     }
 
-    pub(super) fn observe_head(&mut self, input: &[u8], spares: &mut Spares) -> Result<Progress, Http1Error> {
+    fn observe_any_head(&mut self, input: &[u8], spares: &mut Spares) -> Result<Progress, Http1Error> {
         let blank = input.iter().take_while(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t')).count();
         let belief = self.believed();
         let State::Head { scan, begun, .. } = &mut self.state else {
@@ -218,7 +191,7 @@ impl Reader {
     }
 
     /// What is taken for the start line of the next message.
-    fn believed(&self) -> Belief {
+    pub(super) fn believed(&self) -> Belief {
         match self.direction {
             Direction::Requests if self.first => self.belief,
             Direction::Responses if !self.asked.is_empty() => Belief::Answered,
@@ -394,16 +367,22 @@ impl Reader {
     }
 }
 
-fn cut_request_line(held: &[u8]) -> Option<Event> {
-    let (method, target) = seek::cut_request_line(held)?;
-    let head = RequestHead {
-        raw: Vec::new(),
-        method: String::from_utf8_lossy(method).into_owned(),
-        target: target.to_vec(),
-        version: Version::Http11,
-        headers: Headers::default(),
-    };
-    Some(Event::Request(head, Framing::None))
+/// So many first bytes of a head that is over the limits begin no head that is within them. Without that, each line of a
+/// long block that looks like a start line would have the whole block read again.
+fn hopeless(error: &Http1Error, input: &[u8]) -> usize {
+    match *error {
+        // What begins in its first half is no usual head either.
+        Http1Error::HeadTooLong(limit) => limit / 2,
+        Http1Error::TooManyFields(limit) => {
+            let mut scan = head::Scan::START;
+            let block = scan.lenient_block_end(input, input.len().saturating_add(1));
+            let end = block.ok().flatten().map_or(0, |(end, _)| end);
+            // From its end: the empty line, the fields of a head within the limit, that head's own line, and the line end
+            // before it, by which the search knows where a line starts.
+            memchr::memrchr_iter(b'\n', &input[..end]).nth(limit.saturating_add(2)).unwrap_or(0)
+        }
+        _ => 0,
+    }
 }
 
 /// Whether these first bytes can be a head as an observer reads it.

@@ -41,6 +41,8 @@ pub struct Reader {
     pub(super) told: Leniencies,
     /// Bytes that belong to no message and nobody has asked for yet.
     pub(super) skipped: u64,
+    /// Behind an error: so many bytes begin no message.
+    pub(super) hopeless: usize,
 }
 
 /// Who sends the bytes.
@@ -100,6 +102,7 @@ impl Reader {
             belief: Belief::Form,
             told: Leniencies::default(),
             skipped: 0,
+            hopeless: 0,
         }
     }
 

@@ -707,6 +707,36 @@ fn gaps_are_exact_where_the_length_is_known() {
 }
 
 #[test]
+fn a_block_of_lines_that_could_each_start_a_head_is_not_read_anew_from_each() {
+    let line = "HTTP/1.1 200 OK\r\n";
+    let limits = Limits::default();
+    let most = limits.fields;
+    for (lines, fewer) in [(most + 700, 2), (100 * limits.head_bytes / line.len() / 10, 30)] {
+        let input = format!("{}Content-Length: 0\r\n\r\n", line.repeat(lines)).into_bytes();
+        let mut reader = Reader::observed_responses(limits);
+        let (mut used, mut errors, mut fields) = (0, 0, None);
+        while fields.is_none() {
+            match reader.read(&input[used..]) {
+                Ok(Progress { consumed: 0, event: None }) => break,
+                Ok(Progress { consumed, event }) => {
+                    used += consumed;
+                    if let Some(Event::Response(head, _)) = event {
+                        fields = Some(head.headers.0.len());
+                    }
+                }
+                Err(_) => {
+                    errors += 1;
+                    reader.seek_past();
+                }
+            }
+        }
+        assert!(errors <= fewer, "{errors} errors in {lines} lines");
+        // The last line that can start a head within the limits is where one is found.
+        assert_eq!(fields, Some(most), "{lines} lines");
+    }
+}
+
+#[test]
 fn nothing_makes_an_observer_stand_still() {
     let mut seed = 0x853c_49e6_748f_ea9b_u64;
     let mut random = move |below: usize| {

@@ -25,6 +25,10 @@ const NEAR: u32 = 64;
 const NEAR_BITS: u32 = 24;
 /// Bytes of a header block that are tried.
 const TRIED_BYTES: usize = 256;
+/// Bytes of header blocks that are tried for each byte that is searched, and at first: enough for frames, too little for
+/// bytes that look like a header block wherever one looks.
+const TRIED_PER_BYTE: usize = 4;
+const TRIED_AT_FIRST: usize = 16 * 1024;
 /// Bytes without a frame after which [`looks_like_frames`] says no.
 const DOUBT_BYTES: usize = 32 * 1024;
 
@@ -80,12 +84,20 @@ pub fn looks_like_frames(bytes: &[u8]) -> Option<bool> {
 }
 
 /// A search that goes on as bytes come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hunt {
     /// Places that more bytes will decide on, in order.
     doubtful: Vec<usize>,
     /// Places before this one are decided, but for the doubtful.
     judged: usize,
+    /// Bytes of header blocks that may still be tried.
+    trials: usize,
+}
+
+impl Default for Hunt {
+    fn default() -> Self {
+        Self { doubtful: Vec::new(), judged: 0, trials: TRIED_AT_FIRST }
+    }
 }
 
 impl Hunt {
@@ -93,17 +105,19 @@ impl Hunt {
     /// and more, must be given.
     pub(super) fn search(&mut self, bytes: &[u8], clues: &Clues) -> Search {
         let end = bytes.len().saturating_sub(HEADER_BYTES - 1).max(self.judged);
+        self.trials = (self.trials + (end - self.judged) * TRIED_PER_BYTE).min(TRIED_AT_FIRST.max(bytes.len()));
+        let trials = &mut self.trials;
         for at in std::mem::take(&mut self.doubtful).into_iter().chain(self.judged..end) {
             let here = &bytes[at..];
             let verdict = match here[0] {
                 b'P' if clues.side == Some(Side::Request) && !clues.framed => match looks_like_preface(here) {
                     Some(true) => return Search::Preface(at),
                     None => Verdict::More,
-                    Some(false) => judge(here, clues),
+                    Some(false) => judge(here, clues, trials),
                 },
                 // All that most bytes ever get to: what should be the type.
                 _ if here[3] > 0x10 => Verdict::No,
-                _ => judge(here, clues),
+                _ => judge(here, clues, trials),
             };
             match verdict {
                 Verdict::Frame => return Search::Frame(at),
@@ -122,7 +136,7 @@ impl Hunt {
 }
 
 /// Whether frames begin right here.
-fn judge(bytes: &[u8], clues: &Clues) -> Verdict {
+fn judge(bytes: &[u8], clues: &Clues, trials: &mut usize) -> Verdict {
     let (mut at, mut number) = (0usize, 0usize);
     let mut first: Option<(Header, u32)> = None;
     let (mut open, mut near, mut zeros) = (None, false, Zeros::default());
@@ -139,7 +153,8 @@ fn judge(bytes: &[u8], clues: &Clues) -> Verdict {
         if !fits {
             return Verdict::No;
         }
-        let evidence = weigh(&header, number > 0, clues).and_then(|bits| Some(bits + weigh_payload(&header, payload)?));
+        let evidence = weigh(&header, number > 0, clues);
+        let evidence = evidence.and_then(|bits| Some(bits + weigh_payload(&header, payload, trials)?));
         match (evidence, &first) {
             (None, _) => return Verdict::No,
             (Some(bits), None) if bits + stream_bits(&header, clues).unwrap_or(0).max(NEAR_BITS) < LEAST_BITS => {
@@ -246,7 +261,7 @@ fn stream_bits(header: &Header, clues: &Clues) -> Option<u32> {
 }
 
 /// Evidence in what there is of the payload; None when it contradicts the header.
-fn weigh_payload(header: &Header, payload: &[u8]) -> Option<u32> {
+fn weigh_payload(header: &Header, payload: &[u8], trials: &mut usize) -> Option<u32> {
     match header.kind {
         Kind::Reset => Some(number_at(payload).map_or(0, |code| if code <= 0xd { 28 } else { 0 })),
         Kind::WindowUpdate => match number_at(payload) {
@@ -260,7 +275,7 @@ fn weigh_payload(header: &Header, payload: &[u8]) -> Option<u32> {
             _ => Some(bits),
         }),
         Kind::GoAway => Some(payload.get(4..).and_then(number_at).map_or(0, |code| if code <= 0xd { 28 } else { 0 })),
-        Kind::Headers => weigh_block(header, payload),
+        Kind::Headers => weigh_block(header, payload, trials),
         Kind::Data if header.has(PADDED) => {
             payload.first().is_none_or(|&padding| u32::from(padding) < header.length).then_some(0)
         }
@@ -269,12 +284,13 @@ fn weigh_payload(header: &Header, payload: &[u8]) -> Option<u32> {
 }
 
 /// Evidence in the beginning of a header block: it must be one, of names and values that can be some.
-fn weigh_block(header: &Header, payload: &[u8]) -> Option<u32> {
+fn weigh_block(header: &Header, payload: &[u8], trials: &mut usize) -> Option<u32> {
     let padding = if header.has(PADDED) { usize::from(*payload.first().unwrap_or(&0)) } else { 0 };
     let before = usize::from(header.has(PADDED)) + if header.has(PRIORITY) { 5 } else { 0 };
     let length = (header.length as usize).checked_sub(before + padding)?;
     let block = payload.get(before..).unwrap_or(&[]);
     let tried = &block[..block.len().min(length).min(TRIED_BYTES)];
+    *trials = trials.checked_sub(tried.len())?;
     let whole = tried.len() == length && header.has(END_HEADERS);
     let extent = if whole { Extent::Whole } else { Extent::Cut };
     let fields = Decoder::midway().decode(tried, extent, None).ok()?;
@@ -292,4 +308,35 @@ fn weigh_block(header: &Header, payload: &[u8]) -> Option<u32> {
         }
     }
     Some(bits.min(24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Frames;
+    use super::super::hpack::{Encoder, Strings};
+    use super::*;
+
+    #[test]
+    fn bytes_that_look_like_header_blocks_wherever_one_looks_cost_little_and_hide_nothing_for_long() {
+        let clues = Clues { side: None, longest: 0xff_ffff, reach: None, pushed: 0, framed: true };
+        let mut hunt = Hunt::default();
+        // HEADERS frames of one-byte fields with impossible names, from any fifth byte.
+        let noise = b"\0\x01\x01\x01\x01".repeat(100_000);
+        let (mut held, mut tried) = (Vec::new(), 0);
+        for piece in noise.chunks(900) {
+            held.extend_from_slice(piece);
+            let before = hunt.trials + piece.len() * TRIED_PER_BYTE;
+            let Search::Pending(kept) = hunt.search(&held, &clues) else { panic!("noise is taken for frames") };
+            tried += before.saturating_sub(hunt.trials);
+            held.drain(..kept);
+        }
+        assert!(tried <= noise.len() * TRIED_PER_BYTE + TRIED_AT_FIRST + held.len(), "{tried}");
+        let mut frames = Frames::new();
+        let block = Encoder::new(Strings::Plain).block(&[(b":status", b"200"), (b"server", b"x"), (b"date", b"today")]);
+        for stream in [1, 3, 5, 7, 9, 11, 13] {
+            frames.headers(stream, &block, false).data(stream, b"some text", true);
+        }
+        held.extend_from_slice(&frames.bytes);
+        assert!(matches!(hunt.search(&held, &clues), Search::Frame(_)));
+    }
 }

@@ -245,6 +245,19 @@ fn connections_joined_in_the_middle_begin_with_the_next_message() {
 }
 
 #[test]
+fn a_line_that_trickles_in_is_read_when_its_end_comes() {
+    let long = format!("/{}", "a".repeat(5000));
+    let request = format!("GET {long} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (start, rest) = request.as_bytes().split_at(20);
+    let trickle: Vec<Act> = [start].into_iter().chain(rest.chunks(1)).map(client).collect();
+    let line = |rest: &str| format!("GET http://a{long} {rest}");
+    let answered: Vec<Act> = trickle.iter().cloned().chain([server(ok("1"))]).collect();
+    expect(&opening(), &answered, &[&line("> 200 [1]")]);
+    expect(&opening(), &trickle, &[&line("! not recorded: the capture ends before the response")]);
+    expect(&midway(), &answered, &[&line("> 200 [1]")]);
+}
+
+#[test]
 fn the_first_bytes_tell_who_is_the_client() {
     let told = play(&midway(), &[server(get("1")), client(ok("1")), server_end(Fin), client_end(Fin)]);
     let lines = told.lines();
