@@ -85,15 +85,13 @@ fn open(path: &Path, follow: bool, control: &Control<'_>) -> Result<Input, Impor
 
 fn recognise(path: &Path, input: &mut Input) -> Result<Format, ImportError> {
     let failed = |source| ImportError::Input { path: path.to_owned(), source: InputError::Read(source) };
-    // A live pipe gives its first few bytes early and the rest when there is traffic.
-    let head = input.peek(4).map_err(failed)?;
-    if let Some(Format::Packets) = Format::of(head) {
-        return Ok(Format::Packets);
+    // What is live gives its first few bytes early and the rest when there is traffic.
+    for count in [LOOK_BYTES >> 10, LOOK_BYTES >> 6, LOOK_BYTES >> 3, LOOK_BYTES] {
+        if let Some(format) = Format::of(input.peek(count).map_err(failed)?) {
+            return Ok(format);
+        }
     }
     let head = input.peek(LOOK_BYTES).map_err(failed)?;
-    if let Some(format) = Format::of(head) {
-        return Ok(format);
-    }
     let (empty, capture) = (head.is_empty(), head.starts_with(&MAGIC));
     let path = path.to_owned();
     Err(match input.damage() {

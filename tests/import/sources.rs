@@ -10,31 +10,32 @@ use crate::support::overdub;
 const GET: &str = "GET /a HTTP/1.1\r\nHost: shop.test\r\nCookie: sid=0123456789abcdef\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
-struct Bench {
-    dir: tempfile::TempDir,
+/// A folder with inputs and the capture made of them.
+pub struct Bench {
+    pub dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    fn output(&self) -> PathBuf {
+    pub fn output(&self) -> PathBuf {
         self.dir.path().join("out.dub")
     }
 
-    fn import(&self, input: &Path, more: &[&str]) -> Output {
+    pub fn import(&self, input: &Path, more: &[&str]) -> Output {
         overdub().arg("import").arg(input).arg("-o").arg(self.output()).arg("--force").args(more).output().unwrap()
     }
 
     /// What `inspect --json` says of each exchange.
-    fn exchanges(&self) -> Vec<serde_json::Value> {
+    pub fn exchanges(&self) -> Vec<serde_json::Value> {
         let told = overdub().arg("inspect").arg(self.output()).arg("--json").output().unwrap();
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
         let text = String::from_utf8(told.stdout).unwrap();
@@ -42,11 +43,11 @@ impl Bench {
     }
 }
 
-fn words(output: &Output) -> String {
+pub fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn two_exchanges() -> Talk {
+pub fn two_exchanges() -> Talk {
     Talk::open(40000, 80).client(GET).server(OK).client(GET.replace("/a", "/b")).server(OK).close()
 }
 
