@@ -55,11 +55,12 @@ fn place(bytes: &[u8]) -> usize {
     let last = bytes.len().saturating_sub(8);
     let mut mixed = bytes.len() as u64;
     for step in 0..WORDS {
-        let at = last * step / (WORDS - 1);
-        let mut word = [0; 8];
-        let piece = &bytes[at..bytes.len().min(at + 8)];
-        word[..piece.len()].copy_from_slice(piece);
-        mixed = (mixed ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let piece = &bytes[last * step / (WORDS - 1)..];
+        let word = match piece.first_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => piece.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        mixed = (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^= mixed >> 32;
     }
     mixed as usize % PLACES

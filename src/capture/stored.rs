@@ -251,9 +251,26 @@ where
 impl Encode for Fields<'_> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         match self {
-            Self::Model(headers) => headers.0.encode(encoder),
+            Self::Model(headers) => {
+                (headers.0.len() as u64).encode(encoder)?;
+                headers.0.iter().try_for_each(|(name, value)| {
+                    encode_bytes(name, encoder)?;
+                    encode_bytes(value, encoder)
+                })
+            }
             Self::Record(fields) => fields.encode(encoder),
         }
+    }
+}
+
+/// As bincode does; short ones, of which there are the most, by a shorter way.
+fn encode_bytes<E: Encoder>(bytes: &[u8], encoder: &mut E) -> Result<(), EncodeError> {
+    match u8::try_from(bytes.len()) {
+        Ok(len @ ..=250) => {
+            encoder.writer().write(&[len])?;
+            encoder.writer().write(bytes)
+        }
+        _ => bytes.encode(encoder),
     }
 }
 

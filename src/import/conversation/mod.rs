@@ -21,6 +21,7 @@ mod tls;
 mod websocket;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::capture::CaptureError;
 use crate::model::Side;
@@ -39,7 +40,7 @@ pub use tally::{OTHERS, Tally, Traffic};
 pub struct Conversations {
     desk: Desk,
     keys: Keyring,
-    open: HashMap<ConnectionId, Connection>,
+    open: HashMap<ConnectionId, Connection, BuildHasherDefault<Spread>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ struct Connection {
 impl Conversations {
     /// Writes to `recorder`; decrypts with `keys`.
     pub fn new(recorder: Recorder, keys: Keyring) -> Self {
-        Self { desk: Desk::new(recorder), keys, open: HashMap::new() }
+        Self { desk: Desk::new(recorder), keys, open: HashMap::default() }
     }
 
     /// The secrets, to add more.
@@ -103,6 +104,25 @@ impl Conversations {
         connection.last = connection.last.max(at);
         let mut cx = Context { desk: &mut self.desk, keys: &self.keys, path: &mut connection.path };
         act(&mut connection.talk, &mut cx);
+    }
+}
+
+/// Hashes numbers of connections, which count up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
     }
 }
 

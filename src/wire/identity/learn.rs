@@ -11,14 +11,14 @@ use crate::wire::cookie::Cookie;
 impl People {
     /// Whether what this request brings along can have been got during the recording, also where no response shows it: after
     /// a log-in of this client, or after anything else that it sent on this connection without saying who it is.
-    pub(super) fn may_have_begun_here(&mut self, id: SessionId, is_new: bool, group: u64, asked: &Asked<'_>) -> bool {
+    pub(super) fn may_have_begun_here(&mut self, id: SessionId, is_new: bool, asked: &Asked<'_>) -> bool {
         if !is_new || asked.credentials.is_empty() {
             return false;
         }
         let link = self.connections.get(asked.seen.connection);
         let before = link.filter(|link| !link.sent_credentials).map(|link| link.session);
         let posted = before.and_then(|before| self.people.get(before)).is_some_and(Person::has_posted);
-        let mut members = self.groups.get(&group).into_iter().flatten().copied().filter(|member| *member != id);
+        let mut members = self.groups.get(&asked.group()).into_iter().flatten().copied().filter(|member| *member != id);
         let people = &mut self.people;
         let claimed = members.any(|member| people.get_mut(member).is_some_and(Person::claim_log_in));
         posted || claimed

@@ -82,20 +82,18 @@ impl People {
 
     pub(super) fn of_request(&mut self, seen: &Sighting<'_>) -> (SessionId, Option<SessionInfo>) {
         let asked = Asked::of(seen, self.telling, &self.keys);
-        let agent = seen.headers.first("user-agent");
-        let group = name_of((asked.partition, asked.client, agent));
         let found = self
             .by_cookie_given(&asked)
-            .or_else(|| self.by_credential(group, &asked))
+            .or_else(|| self.by_credential(&asked))
             .or_else(|| self.by_connection(&asked))
             .or_else(|| self.by_cookie_sent(&asked))
-            .or_else(|| self.by_redirect(group, &asked))
-            .or_else(|| self.by_client(group, &asked));
+            .or_else(|| self.by_redirect(&asked))
+            .or_else(|| self.by_client(&asked));
         let (id, is_new) = match found {
             Some(id) => (id, false),
-            None => (self.begin(&asked, group), true),
+            None => (self.begin(&asked), true),
         };
-        let excused = self.may_have_begun_here(id, is_new, group, &asked);
+        let excused = self.may_have_begun_here(id, is_new, &asked);
         self.remember(id, &asked);
         let learned = self.learn(id, &asked, excused);
         let info = (is_new || learned).then(|| self.people.get(id).map(|person| person.info(id))).flatten();
@@ -192,13 +190,14 @@ impl People {
 
     /// The session of the same client that alone has sent one of the credentials, unless other credentials or cookies speak
     /// against it: many can have the same key.
-    fn by_credential(&self, group: u64, asked: &Asked<'_>) -> Option<SessionId> {
+    fn by_credential(&self, asked: &Asked<'_>) -> Option<SessionId> {
         asked.credentials.iter().find_map(|credential| {
             let Some(Owner::Sent(id)) = self.owners.get(credential_key(asked.partition, credential)) else {
                 return None;
             };
             let person = self.people.get(*id)?;
-            let near = person.client == asked.client && (credential.sort == Sort::Token || person.group == group);
+            let near =
+                person.client == asked.client && (credential.sort == Sort::Token || person.group == asked.group());
             let agreement = self.agreement(*id, asked)?;
             let left_out =
                 asked.is_navigation() && person.sends_cookies_to(asked.host) && agreement.missing > agreement.equal;
@@ -232,20 +231,20 @@ impl People {
 
     /// The one session of the same client address and user agent that was just sent here: also after a log-out took all its
     /// cookies.
-    fn by_redirect(&self, group: u64, asked: &Asked<'_>) -> Option<SessionId> {
+    fn by_redirect(&self, asked: &Asked<'_>) -> Option<SessionId> {
         let expected = |id: &&SessionId| {
             self.people.get(**id).is_some_and(|person| person.is_expected_at(asked.url, asked.seen.now))
                 && self.credentials_allow(**id, asked)
         };
-        let mut expected = self.groups.get(&group)?.iter().filter(expected);
+        let mut expected = self.groups.get(&asked.group())?.iter().filter(expected);
         let only = expected.next().copied();
         only.filter(|_| expected.next().is_none())
     }
 
     /// Among the sessions of the same client address and user agent: the one whose cookies agree most, else the one that
     /// the page which refers to this request belongs to, else the latest that is not ruled out.
-    fn by_client(&self, group: u64, asked: &Asked<'_>) -> Option<SessionId> {
-        let members = self.groups.get(&group)?;
+    fn by_client(&self, asked: &Asked<'_>) -> Option<SessionId> {
+        let members = self.groups.get(&asked.group())?;
         let allowed = members.iter().filter(|id| self.credentials_allow(**id, asked));
         let compared: Vec<(SessionId, Agreement)> =
             allowed.filter_map(|id| Some((*id, self.agreement(*id, asked)?))).collect();
@@ -288,11 +287,11 @@ impl People {
         Some(self.people.get(id)?.agreement(asked, owns))
     }
 
-    fn begin(&mut self, asked: &Asked<'_>, group: u64) -> SessionId {
+    fn begin(&mut self, asked: &Asked<'_>) -> SessionId {
         let user_agent = agent_of(asked.seen);
         let id = SessionId(self.next);
         self.next = self.next.saturating_add(1);
-        if let Some((gone, person)) = self.people.insert(id, Person::new(asked, user_agent, group))
+        if let Some((gone, person)) = self.people.insert(id, Person::new(asked, user_agent, asked.group()))
             && let Some(members) = self.groups.get_mut(&person.group)
         {
             members.retain(|member| *member != gone);
@@ -339,11 +338,13 @@ impl People {
         person.asked(asked);
         person.arrived(asked.url);
         let members = self.groups.entry(person.group).or_default();
-        members.retain(|member| *member != id);
-        if members.len() >= GROUP {
-            members.remove(0);
+        if members.last() != Some(&id) {
+            members.retain(|member| *member != id);
+            if members.len() >= GROUP {
+                members.remove(0);
+            }
+            members.push(id);
         }
-        members.push(id);
     }
     /// Notes that a session sent what has this key.
     fn sent_by(&mut self, id: SessionId, key: u64) {

@@ -286,7 +286,10 @@ impl Person {
 
     /// Compares the cookies; `owns` says whether a cookie was once this session's alone.
     pub(super) fn agreement(&self, asked: &Asked<'_>, owns: impl Fn(&Cookie) -> bool) -> Agreement {
-        let would = self.jar.matching(asked.seen.origin, &asked.path, asked.seen.now);
+        let would = match self.jar.is_empty() {
+            true => Vec::new(),
+            false => self.jar.matching(asked.seen.origin, &asked.path(), asked.seen.now),
+        };
         let mut agreement = Agreement::default();
         for cookie in &asked.sent {
             let before = self.last_sent(asked.host, &cookie.name);

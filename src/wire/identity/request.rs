@@ -28,7 +28,6 @@ pub(super) struct Asked<'a> {
     pub(super) host: u64,
     /// Name of host and target.
     pub(super) url: u64,
-    pub(super) path: Cow<'a, str>,
 }
 
 /// What a missing cookie means.
@@ -68,8 +67,16 @@ impl<'a> Asked<'a> {
             is_forwarded: forwarded.is_some(),
             host,
             url: url_of(seen.origin, seen.target),
-            path: String::from_utf8_lossy(seen.target),
         }
+    }
+
+    /// Name of client address and user agent.
+    pub(super) fn group(&self) -> u64 {
+        name_of((self.partition, self.client, self.seen.headers.first("user-agent")))
+    }
+
+    pub(super) fn path(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.seen.target)
     }
 
     /// Name of the page that asked for this, when the client says so.
