@@ -5,9 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use super::ImportError;
-use super::conversation::{Conversations, Tally};
 use super::error::Problem;
-use super::tls::Keyring;
+use crate::observe::conversation::{Conversations, Tally};
+use crate::observe::tls::Keyring;
 
 /// Longest piece of a key log that is read at once.
 const PIECE_BYTES: u64 = 64 << 20;

@@ -1,17 +1,16 @@
 //! Packet captures, HAR and other tools' files become captures.
 //!
-//! Every source ends at the same [`Recorder`], which numbers exchanges, tells sessions apart and writes the capture:
+//! Every source ends at the same [`Recorder`](crate::observe::Recorder), which numbers exchanges, tells sessions apart and
+//! writes the capture:
 //!
 //! ```text
-//! pcap, pcapng -> packet (container, link and tunnel layers) -> Segment -> tcp -> Streams -> conversation -> Recorder
-//!                                                                                 (tls, SOCKS, CONNECT, HTTP/1, HTTP/2, WebSocket)
-//! HAR, mitmproxy flows, GoReplay files -> Recorder
+//! pcap, pcapng -> packet (container, link and tunnel layers) -> Segment -> tcp -> observe::Streams -> observe::Recorder
+//! HAR, mitmproxy flows, GoReplay files -> observe::Recorder
 //! ```
 //!
 //! Knows nothing of the live proxy, of rules, or of replay.
 
 mod control;
-pub mod conversation;
 mod damage;
 mod error;
 mod format;
@@ -22,17 +21,14 @@ mod keys;
 pub mod mitmproxy;
 pub mod packet;
 pub mod packets;
-pub mod recorder;
 mod records;
 mod run;
 pub mod segment;
 pub mod tcp;
-pub mod tls;
 
 pub use control::Control;
 pub use damage::Damage;
 pub use error::{ImportError, Problem, shown};
 pub use format::Format;
 pub use har::Cached;
-pub use recorder::{Draft, Finished, Recorder};
 pub use run::{Config, Details, Report, run};

@@ -5,16 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::ImportError;
 use super::control::Control;
-use super::conversation::{Conversations, Tally};
 use super::error::Problem;
 use super::input::{Damage, Input, Wait};
 use super::keys::Keys;
 use super::packet::{self, Container, ContainerError, Dissector, Item};
-use super::recorder::Finished;
-use super::segment::UnixNanos;
 use super::tcp::{self, Reassembler};
-use super::{ImportError, Recorder};
+use crate::observe::Recorder;
+use crate::observe::conversation::{Conversations, Tally};
+use crate::observe::recorder::Finished;
+use crate::observe::streams::UnixNanos;
 use crate::wire::identity::Sessions;
 
 /// What is accepted is in the file at most this much later, when the input is live.

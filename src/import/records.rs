@@ -12,8 +12,9 @@ use std::sync::atomic::AtomicBool;
 use super::control::{Stoppable, is_stop};
 use super::error::Problem;
 use super::input::{Damage, Input, InputError};
-use super::segment::UnixNanos;
-use super::{ImportError, Recorder, goreplay, har, mitmproxy};
+use super::{ImportError, goreplay, har, mitmproxy};
+use crate::observe::Recorder;
+use crate::observe::streams::UnixNanos;
 use crate::wire::identity::{Sessions, UserBy};
 
 /// A kind of file.

@@ -8,10 +8,10 @@ use super::format::LOOK_BYTES;
 use super::input::{Input, InputError};
 use super::keys::Keys;
 use super::packets::{self, Ended, PacketImport, PacketReport};
-use super::recorder::Finished;
 use super::records::{self, Again, Flows, HarFiles, Payloads};
 use super::{Format, ImportError, goreplay, har, mitmproxy};
 use crate::capture::MAGIC;
+use crate::observe::recorder::Finished;
 use crate::wire::identity::{Sessions, UserBy};
 
 /// What to import, and how.

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use overdub::capture::{BodyWriter, Provenance, Reader, Writer};
 use overdub::export;
-use overdub::import::{Recorder, har};
+use overdub::import::har;
 use overdub::model::{
     Body, BodySource as _, Exchange, ExchangeId, Headers, Incomplete, Message, MessageKind, Nanos, Origin, Remark,
     Request, Response, Scheme, SessionId, SessionInfo, Side, Span, Timing, Transport, Version,
 };
+use overdub::observe::Recorder;
 use overdub::wire::content;
 use overdub::wire::identity::Sessions;
 

@@ -7,10 +7,10 @@ use super::message::{Part, Parts};
 use super::survey::{Answer, Message, Place, Survey};
 use super::{GoReplayError, Summary};
 use crate::capture::CaptureError;
-use crate::import::{Draft, Recorder};
 use crate::model::{
     Body, Headers, Incomplete, Nanos, Origin, Remark, Request, Response, Scheme, Side, Timing, Transport,
 };
+use crate::observe::{Draft, Recorder};
 use crate::wire::http1::{Framing, Http1Error, RequestHead, ResponseHead};
 
 /// GoReplay does not keep who asked.

@@ -5,8 +5,8 @@ use std::io::{Read, Seek};
 
 use super::records::{Kind, Line, Record, Records};
 use super::{Damage, GoReplayError};
-use crate::import::segment::UnixNanos;
 use crate::model::ChunkId;
+use crate::observe::streams::UnixNanos;
 
 /// Most requests of one file; about 100 bytes of memory each.
 const REQUESTS: usize = 4_000_000;

@@ -5,8 +5,8 @@ use std::io::Cursor;
 use super::records::SEPARATOR;
 use super::{GoReplayError, Summary, import, survey};
 use crate::capture::Reader;
-use crate::import::Recorder;
 use crate::model::{Body, BodySource, Exchange, ExchangeId, Incomplete, Nanos, Remark, Side, Version};
+use crate::observe::Recorder;
 use crate::wire::identity::Sessions;
 
 /// Nanoseconds since 1970 at which the files of these tests begin.

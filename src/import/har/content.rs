@@ -9,8 +9,8 @@ use super::charset::{Charset, charset_of, is_latin};
 use super::entry::{Import, Seen, interim, listed};
 use super::json::Value;
 use super::{HarError, fields, form, messages};
-use crate::import::Draft;
 use crate::model::{Body, Incomplete, Remark, Response, Side, Version};
+use crate::observe::Draft;
 
 impl<R: Read + Seek> Import<'_, R> {
     pub(super) fn request_body(&mut self, draft: &mut Draft, seen: Seen<'_>) -> Result<(), HarError> {

@@ -2,7 +2,7 @@
 //!
 //! Main function: [`parse`].
 
-use crate::import::segment::UnixNanos;
+use crate::observe::streams::UnixNanos;
 
 const SECOND: i128 = 1_000_000_000;
 

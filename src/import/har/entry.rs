@@ -16,8 +16,8 @@ use super::survey::{Place, Survey};
 use super::text::base64_bytes;
 use super::timing::{self, Phases, Tls};
 use super::{Cached, Config, HarError, Summary};
-use crate::import::Recorder;
 use crate::model::{Body, Headers, Incomplete, Origin, Remark, Request, Response, Scheme, Transport, Version};
+use crate::observe::Recorder;
 
 /// Who the client is: a HAR does not say, and it is one client.
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -10,9 +10,9 @@ use super::charset::Charset;
 use super::entry::{Import, Seen};
 use super::json::Value;
 use super::messages::{self, Moment, Told};
-use crate::import::Draft;
-use crate::import::recorder::NewMessage;
 use crate::model::{Incomplete, Nanos};
+use crate::observe::Draft;
+use crate::observe::recorder::NewMessage;
 
 /// Longest WebSocket message.
 const MESSAGE_BYTES: u64 = 64 << 20;

@@ -5,8 +5,8 @@
 use super::date;
 use super::json::Value;
 use super::text::{base64_bytes, unescaped};
-use crate::import::segment::UnixNanos;
 use crate::model::{MessageKind, Side};
+use crate::observe::streams::UnixNanos;
 
 /// A message as the file holds it.
 #[derive(Debug, PartialEq, Eq)]

@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
 
 use crate::capture::CaptureError;
-use crate::import::Recorder;
 use crate::import::control::is_stop;
+use crate::observe::Recorder;
 
 pub use plain::{START_BYTES, is_plain, make_plain};
 pub use survey::{Damage, Survey, survey};

@@ -9,7 +9,7 @@ use super::HarError;
 use super::date;
 use super::scan::{Fault, Scanner};
 use super::text::unescaped;
-use crate::import::segment::UnixNanos;
+use crate::observe::streams::UnixNanos;
 
 /// Most entries of one file; 24 bytes of memory each.
 const ENTRIES: usize = 4_000_000;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::tnetstring::Value;
-use crate::import::Recorder;
 use crate::model::{ChunkId, Nanos, Span, Transport};
+use crate::observe::Recorder;
 
 /// Most connections that are told apart; each is a name of 16 bytes and a number.
 const CONNECTIONS: usize = 1_000_000;

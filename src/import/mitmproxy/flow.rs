@@ -10,9 +10,9 @@ use super::survey::{Inside, Place, Survey};
 use super::tnetstring::Value;
 use super::{FlowError, Summary};
 use crate::capture::CaptureError;
-use crate::import::recorder::NewMessage;
-use crate::import::{Draft, Recorder};
 use crate::model::{Body, Incomplete, MessageKind, Nanos, Remark, Request, Response, Side, Timing};
+use crate::observe::recorder::NewMessage;
+use crate::observe::{Draft, Recorder};
 
 /// The import of one file.
 #[derive(Debug)]

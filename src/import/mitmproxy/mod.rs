@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
 
 use crate::capture::CaptureError;
-use crate::import::Recorder;
 use crate::import::control::is_stop;
 use crate::import::damage::Damage;
+use crate::observe::Recorder;
 
 pub use survey::{Survey, survey};
 

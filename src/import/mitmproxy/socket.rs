@@ -1,8 +1,8 @@
 //! What passed over a WebSocket, as a flow lists it.
 
 use super::tnetstring::Value;
-use crate::import::segment::UnixNanos;
 use crate::model::{MessageKind, Side};
+use crate::observe::streams::UnixNanos;
 
 /// A WebSocket inside a flow, or beside it in a flow of its own.
 #[derive(Clone, Copy, Debug)]

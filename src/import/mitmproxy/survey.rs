@@ -6,8 +6,8 @@ use std::io::{Read, Seek};
 use super::records::{Record, Records};
 use super::tnetstring::Value;
 use super::{Damage, FlowError};
-use crate::import::segment::UnixNanos;
 use crate::model::ChunkId;
+use crate::observe::streams::UnixNanos;
 
 /// Most flows of one file; 32 bytes of memory each.
 const FLOWS: usize = 4_000_000;

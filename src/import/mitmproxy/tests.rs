@@ -4,10 +4,10 @@ use std::io::Cursor;
 
 use super::{FlowError, Summary, import, survey};
 use crate::capture::Reader;
-use crate::import::Recorder;
 use crate::model::{
     BodySource, Exchange, ExchangeId, Incomplete, Message, MessageKind, Nanos, Remark, Side, Span, Version,
 };
+use crate::observe::Recorder;
 use crate::wire::identity::Sessions;
 
 /// A value to write.

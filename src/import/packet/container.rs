@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use pcap_parser::{NameRecord, NameRecordType};
 
-use super::super::segment::UnixNanos;
 use super::classic::Classic;
 use super::ng::Ng;
 use super::window::Window;
+use crate::observe::streams::UnixNanos;
 
 /// Longest record or block that is read, in bytes.
 pub const RECORD_LIMIT: usize = 64 * 1024 * 1024;

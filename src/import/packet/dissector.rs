@@ -2,11 +2,12 @@
 //!
 //! Each layer is a method in the file of its kind; all of them share a [`Walk`], the way to where a packet's layers are.
 
-use super::super::segment::{Segment, UnixNanos};
+use super::super::segment::Segment;
 use super::census::{Census, Tunnel, Undecodable};
 use super::container::Packet;
 use super::fragment::Fragments;
 use super::slice::Slice;
+use crate::observe::streams::UnixNanos;
 
 /// Tunnels one inside the other that are gone through.
 const TUNNELS: u8 = 8;

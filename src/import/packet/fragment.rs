@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::super::segment::UnixNanos;
 use super::network::Ends;
 use super::slice::Slice;
+use crate::observe::streams::UnixNanos;
 
 /// Packets under way at most.
 const PACKETS: usize = 1024;

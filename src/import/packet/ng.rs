@@ -12,10 +12,10 @@ use pcap_parser::pcapng::{
     parse_nameresolutionblock_be, parse_nameresolutionblock_le,
 };
 
-use super::super::segment::UnixNanos;
 use super::block::{HEAD_BYTES, Head, Order, PACKET_BLOCK, options, search};
 use super::container::{ContainerError, Found, Interface, Names, RECORD_LIMIT};
 use super::window::Window;
+use crate::observe::streams::UnixNanos;
 
 /// Longest block of descriptions that is taken apart; longer ones are passed over.
 const DESCRIPTION_LIMIT: usize = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::segment::UnixNanos;
+use crate::observe::streams::UnixNanos;
 
 /// No time at all; later than all.
 pub(super) const NEVER: UnixNanos = UnixNanos::MAX;

@@ -1,6 +1,6 @@
 //! One connection: reads its segments, hands on what is in order at once (`report`), and leaves the rest to `order`.
 
-use super::super::segment::{ConnectionId, Segment, Streams, UnixNanos};
+use super::super::segment::Segment;
 use super::census::Census;
 use super::clock::NEVER;
 use super::config::Config;
@@ -8,6 +8,7 @@ use super::hold::{Hold, Mark, Reset, Settle};
 use super::key::{End, Key};
 use super::ports::Ports;
 use super::serial::{Position, first, near};
+use crate::observe::streams::{ConnectionId, Streams, UnixNanos};
 
 /// No window is larger (RFC 7323, section 2.3): what lies farther from a known position does not belong there.
 pub(super) const WINDOW: u64 = 1 << 30;

@@ -1,9 +1,10 @@
 //! Whether a segment belongs to a connection that has its addresses and ports.
 
-use super::super::segment::{Segment, UnixNanos};
+use super::super::segment::Segment;
 use super::connection::{Connection, Direction, WINDOW, side};
 use super::key::End;
 use super::serial::{Position, first, near};
+use crate::observe::streams::UnixNanos;
 
 /// In another lane numbers must fit closer: more than any real window, little enough that chance hardly meets it twice.
 const OTHER_LANE: u64 = 64 << 20;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
-use super::super::segment::UnixNanos;
 use super::clock::{NEVER, after};
 use super::config::Config;
 use super::key::End;
 use super::serial::Position;
+use crate::observe::streams::UnixNanos;
 
 /// Memory charged for a piece beside its bytes.
 const PIECE: usize = 112;

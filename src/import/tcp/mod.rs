@@ -25,7 +25,8 @@ use std::time::Duration;
 pub use census::Census;
 pub use config::Config;
 
-use super::segment::{ConnectionId, Ending, Segment, Streams, UnixNanos};
+use super::segment::Segment;
+use crate::observe::streams::{ConnectionId, Ending, Streams, UnixNanos};
 use clock::{Clock, NEVER, after};
 use connection::{Connection, Context, Standing, side};
 use fit::Fit;

@@ -11,12 +11,12 @@
 //! too much waits; the connection is over                  at once
 //! ```
 
-use super::super::segment::{Ending, Streams, UnixNanos};
 use super::clock::{NEVER, after};
 use super::connection::{Connection, Context, EARLIER, side};
 use super::hold::Mark;
 use super::key::End;
 use super::serial::Position;
+use crate::observe::streams::{Ending, Streams, UnixNanos};
 
 /// A hole somebody waits behind.
 #[derive(Clone, Copy, Debug)]

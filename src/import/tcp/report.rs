@@ -1,11 +1,11 @@
 //! What a connection tells `Streams`: opened when there is something to tell, then bytes, gaps and the end of each side.
 
-use super::super::segment::{Ending, Opening, Streams, UnixNanos};
 use super::clock::NEVER;
 use super::connection::{Connection, Context, side, whole};
 use super::key::End;
 use super::serial::Position;
 use crate::model::Side;
+use crate::observe::streams::{Ending, Opening, Streams, UnixNanos};
 
 impl Connection {
     /// Hands bytes on that are next.

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::import::segment::{ConnectionId, Ending, Flags, Opening, Segment, Streams, UnixNanos};
+use crate::import::segment::{Flags, Segment};
 use crate::import::tcp::{Census, Config, Reassembler};
 use crate::model::Side;
+use crate::observe::streams::{ConnectionId, Ending, Opening, Streams, UnixNanos};
 
 /// The client's numbers wrap after three bytes.
 pub const CLIENT: u32 = u32::MAX - 3;

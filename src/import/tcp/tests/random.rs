@@ -1,9 +1,10 @@
 //! Random conversations through random captures, and random segments.
 
 use super::dialogue::*;
-use crate::import::segment::{Ending, Flags, Segment};
+use crate::import::segment::{Flags, Segment};
 use crate::import::tcp::{Config, Reassembler};
 use crate::model::Side;
+use crate::observe::streams::Ending;
 
 /// xorshift64*.
 struct Dice(u64);

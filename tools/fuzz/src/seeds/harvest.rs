@@ -7,9 +7,10 @@ use std::path::Path;
 use overdub::import::Format;
 use overdub::import::input::Input;
 use overdub::import::packet::{Container, Dissector, Item};
-use overdub::import::segment::{ConnectionId, Ending, Opening, Segment, Streams, UnixNanos};
+use overdub::import::segment::Segment;
+use overdub::observe::streams::{ConnectionId, Ending, Opening, Streams, UnixNanos};
 use overdub::import::tcp::{self, Reassembler};
-use overdub::import::tls::{Decryptor, Keyring, Output};
+use overdub::observe::tls::{Decryptor, Keyring, Output};
 use overdub::model::Side;
 
 use super::{Seeds, Talk, Tape};

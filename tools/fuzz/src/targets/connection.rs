@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use overdub::import::packet::{Config, Container, Dissector, Item, Packet};
-use overdub::import::segment::{ConnectionId, Ending, Flags, Opening, Segment, Streams, UnixNanos};
+use overdub::import::segment::{Flags, Segment};
+use overdub::observe::streams::{ConnectionId, Ending, Opening, Streams, UnixNanos};
 use overdub::import::tcp::{self, Reassembler};
-use overdub::import::tls::{Decryptor, Keyring, Output};
+use overdub::observe::tls::{Decryptor, Keyring, Output};
 use overdub::model::Side;
 
 use super::{Bench, split};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use overdub::capture::Reader;
 use overdub::export;
-use overdub::import::conversation::Conversations;
-use overdub::import::segment::{ConnectionId, Ending, Opening, Streams};
-use overdub::import::tls::Keyring;
-use overdub::import::{self, Cached, Config, Control, Recorder, har};
+use overdub::observe::conversation::Conversations;
+use overdub::observe::streams::{ConnectionId, Ending, Opening, Streams};
+use overdub::observe::tls::Keyring;
+use overdub::import::{self, Cached, Config, Control, har};
+use overdub::observe::Recorder;
 use overdub::model::{BodySource, Side};
 use overdub::wire::content_stream::Decoder;
 use overdub::wire::identity::{Sessions, UserBy};

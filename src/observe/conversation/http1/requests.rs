@@ -1,7 +1,7 @@
 //! The client's direction: requests become exchanges as soon as their heads are known.
 
-use crate::import::segment::Ending;
 use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Scheme, Side};
+use crate::observe::streams::Ending;
 use crate::wire::http1::{Event, Http1Error, RequestHead};
 
 use super::super::desk::{Context, More};

@@ -1,7 +1,7 @@
 //! Why exchanges are not whole, in the words of the live proxy where it has some.
 
-use crate::import::segment::Ending;
 use crate::model::{Incomplete, Side};
+use crate::observe::streams::Ending;
 
 /// `side` ended inside its message.
 pub(super) fn inside(side: Side, how: Ending) -> Incomplete {

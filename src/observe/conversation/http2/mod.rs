@@ -5,8 +5,8 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::import::segment::Ending;
 use crate::model::{Body, Headers, Incomplete, Nanos, Request, Response, Side, Version};
+use crate::observe::streams::Ending;
 use crate::wire::http2::{Event, Field, Observer, Start};
 
 use super::desk::Context;

@@ -27,7 +27,7 @@ use crate::capture::CaptureError;
 use crate::model::Side;
 
 use super::recorder::Recorder;
-use super::segment::{ConnectionId, Ending, Opening, Streams, UnixNanos};
+use super::streams::{ConnectionId, Ending, Opening, Streams, UnixNanos};
 use super::tls::Keyring;
 use desk::{Context, Desk};
 use path::Path;

@@ -1,8 +1,8 @@
 //! A connection that became a WebSocket: its messages belong to the exchange that opened it.
 
-use crate::import::recorder::NewMessage;
-use crate::import::segment::Ending;
 use crate::model::{MessageKind, Nanos, Side};
+use crate::observe::recorder::NewMessage;
+use crate::observe::streams::Ending;
 use crate::wire::websocket::{Deflate, Found, Reader};
 
 use super::desk::Context;

@@ -68,9 +68,9 @@ fn absolute(target: &[u8], method: &str) -> Option<(Origin, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::conversation::path::{Named, Secured};
-    use crate::import::segment::Opening;
     use crate::model::Nanos;
+    use crate::observe::conversation::path::{Named, Secured};
+    use crate::observe::streams::Opening;
 
     fn path() -> Path {
         let opening = Opening {

@@ -1,7 +1,7 @@
 //! An exchange under way, whatever the protocol below it: body bytes, times, reasons, and the messages inside.
 
-use crate::import::recorder::Draft;
 use crate::model::{Body, Headers, Incomplete, Nanos, Remark, Request, Response, Side, Timing, Version};
+use crate::observe::recorder::Draft;
 use crate::wire::http1::Leniencies;
 
 use super::desk::{Context, More};

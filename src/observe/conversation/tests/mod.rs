@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::capture::Reader;
-use crate::import::recorder::Recorder;
-use crate::import::segment::{ConnectionId, Ending, Opening, Streams};
-use crate::import::tls::Keyring;
 use crate::model::{BodySource, Exchange, Headers, Remark, Side};
+use crate::observe::recorder::Recorder;
+use crate::observe::streams::{ConnectionId, Ending, Opening, Streams};
+use crate::observe::tls::Keyring;
 use crate::wire::identity::Sessions;
 
 use super::{Connection, Conversations, Tally};

@@ -1,7 +1,7 @@
 //! Messages inside a body: server-sent events and gRPC. They are told from the body as it passes; the body stays whole.
 
-use crate::import::recorder::{Draft, NewMessage};
 use crate::model::{Headers, MessageKind, Nanos, Side};
+use crate::observe::recorder::{Draft, NewMessage};
 use crate::wire::content_stream::Decoder;
 use crate::wire::{grpc, sse};
 

@@ -277,36 +277,3 @@ fn early_data_that_the_server_refuses_is_passed_over() {
         assert!(!transcript.check(size).facts().early_data);
     }
 }
-
-/// `cargo test --release -- --ignored --nocapture bulk`: bytes per second of one core.
-#[test]
-#[ignore = "a measurement"]
-fn bulk_speed() {
-    for suite in suites() {
-        let mut live = Pair::of(suite).connect();
-        live.pump();
-        for _ in 0..100 {
-            live.say(Side::Response, &text(60_000, 3));
-        }
-        let transcript = live.finish();
-        for size in [1460, 65_536] {
-            let started = std::time::Instant::now();
-            let mut bytes = 0;
-            let steps = transcript.steps(size);
-            let keys = transcript.keyring();
-            while started.elapsed().as_millis() < 1000 {
-                let mut decryptor = super::super::Decryptor::new();
-                for step in &steps {
-                    let super::transcript::Step::Bytes(side, piece) = *step else { continue };
-                    decryptor.read(&keys, side, piece, &mut |_, output| {
-                        if let super::super::Output::Plaintext(plain) = output {
-                            bytes += plain.len();
-                        }
-                    });
-                }
-            }
-            let rate = bytes as f64 / started.elapsed().as_secs_f64() / 1e9;
-            println!("{:?} in pieces of {size}: {rate:.2} GB/s", suite.suite());
-        }
-    }
-}

@@ -9,8 +9,8 @@
 //!    └─► Opaque
 //! ```
 
-use crate::import::segment::Ending;
 use crate::model::{Nanos, Side};
+use crate::observe::streams::Ending;
 
 use super::desk::Context;
 use super::http1::Http1;

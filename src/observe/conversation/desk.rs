@@ -1,10 +1,10 @@
 //! The way from the layers to the capture. Keeps the first trouble with the file; after it nothing more is written.
 
 use crate::capture::CaptureError;
-use crate::import::recorder::{Draft, NewMessage, Recorder};
-use crate::import::segment::UnixNanos;
-use crate::import::tls::Keyring;
 use crate::model::{Exchange, Nanos, Request, Response, Side, Timing, Transport};
+use crate::observe::recorder::{Draft, NewMessage, Recorder};
+use crate::observe::streams::UnixNanos;
+use crate::observe::tls::Keyring;
 use crate::wire::http1::{RequestHead, ResponseHead, Spares};
 
 use super::path::Path;

@@ -1,8 +1,8 @@
 //! TLS on a connection: decrypted when there are secrets, and its plaintext is a conversation of its own.
 
-use crate::import::segment::Ending;
-use crate::import::tls::{Decryptor, Facts, Output, Reason};
 use crate::model::{Nanos, Side, Span};
+use crate::observe::streams::Ending;
+use crate::observe::tls::{Decryptor, Facts, Output, Reason};
 
 use super::desk::Context;
 use super::path::{Secured, host_of};
@@ -99,7 +99,7 @@ impl Tls {
         cx: &mut Context<'_>,
         depth: u8,
         at: Nanos,
-        work: impl FnOnce(&mut Decryptor, &crate::import::tls::Keyring, &mut dyn FnMut(Side, Output<'_>)),
+        work: impl FnOnce(&mut Decryptor, &crate::observe::tls::Keyring, &mut dyn FnMut(Side, Output<'_>)),
     ) {
         let keys = cx.keys;
         let mut early = Vec::new();

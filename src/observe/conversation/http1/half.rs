@@ -1,7 +1,7 @@
 //! One direction of an HTTP/1 connection: its reader, and the bytes of a message that is not whole yet.
 
-use crate::import::segment::Ending;
 use crate::model::Nanos;
+use crate::observe::streams::Ending;
 use crate::wire::http1::Reader;
 
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::wire::identity::{Sessions, Sighting};
 
-use super::segment::UnixNanos;
+use super::streams::UnixNanos;
 
 /// An exchange under way. `exchange` may be changed freely but for `id`, `session` and the bodies of request and final
 /// response, which [`Recorder::finish`] fills in.

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::import::segment::{Opening, UnixNanos};
 use crate::model::{Nanos, Origin, Remark, Scheme, Span, Timing, Transport};
+use crate::observe::streams::{Opening, UnixNanos};
 
 /// One connection as its exchanges see it.
 #[derive(Debug)]

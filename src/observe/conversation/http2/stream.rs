@@ -1,7 +1,7 @@
 //! One stream of an HTTP/2 connection: an exchange, or a tunnel.
 
-use crate::import::segment::Ending;
 use crate::model::{Headers, Incomplete, Nanos, Request, Response, Side};
+use crate::observe::streams::Ending;
 
 use super::super::desk::{Context, More};
 use super::super::open::{Open, index, word};

@@ -11,8 +11,8 @@ mod pairing;
 mod requests;
 mod responses;
 
-use crate::import::segment::Ending;
 use crate::model::{Incomplete, Nanos, Side};
+use crate::observe::streams::Ending;
 use crate::wire::http1::{AfterGap, Event, Limits, Reader};
 use crate::wire::http2::looks_like_preface;
 

@@ -1,8 +1,8 @@
 //! The server's direction: each response goes to its request, or becomes an exchange without one; the last may turn the
 //! connection into something else.
 
-use crate::import::segment::Ending;
 use crate::model::{Body, Headers, Incomplete, Nanos, Response, Side};
+use crate::observe::streams::Ending;
 use crate::wire::http1::{Event, Framing, ResponseHead};
 use crate::wire::websocket;
 
