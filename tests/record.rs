@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use overdub::capture::Reader;
-use overdub::model::{BodySource, Exchange, Incomplete};
+use overdub::model::{BodySource, Exchange, Incomplete, MessageKind, Side};
 use overdub::record::{self, CertificateAuthority, Config, RecordSummary, Recording, UpstreamTrust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -95,6 +95,12 @@ impl Recorded {
 
     fn request_body(&self, exchange: &Exchange) -> Vec<u8> {
         self.capture.load(&exchange.request.body, u64::MAX).unwrap()
+    }
+
+    /// Who said what inside an exchange.
+    fn messages(&self, exchange: &Exchange) -> Vec<(Side, MessageKind, Vec<u8>)> {
+        let messages = self.capture.messages(exchange.id).unwrap();
+        messages.iter().map(|m| (m.from, m.kind, self.capture.load(&m.body, u64::MAX).unwrap())).collect()
     }
 
     fn response_body(&self, exchange: &Exchange) -> Vec<u8> {
@@ -671,30 +677,99 @@ fn a_post_that_a_dying_kept_connection_swallowed_is_never_sent_twice() {
 }
 
 #[test]
-fn an_upgrade_goes_through_and_is_marked() {
+fn an_upgrade_to_something_unknown_passes_and_is_recorded_as_bytes() {
     let (address, served) = server(|mut stream| {
         read_head(&mut stream);
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi").unwrap();
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nhello").unwrap();
         let said = read_exactly(&mut stream, 4);
         stream.write_all(b"bye").unwrap();
         said
     });
     let proxy = Proxy::start();
     let mut client = proxy.connect();
-    let fields = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let fields = "Host: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n";
     write!(client, "GET http://{address}/ws HTTP/1.1\r\n{fields}\r\n").unwrap();
     assert!(text(&read_head(&mut client)).starts_with("HTTP/1.1 101"));
-    assert_eq!(read_exactly(&mut client, 4), b"\x81\x02hi");
+    assert_eq!(read_exactly(&mut client, 5), b"hello");
     client.write_all(b"ping").unwrap();
     assert_eq!(read_all(&mut client), b"bye");
     assert_eq!(served.join().unwrap(), b"ping");
+    drop(client);
     let recorded = proxy.stop();
-    assert_eq!(recorded.only().incomplete, Some(Incomplete::Upgraded("websocket".into())));
+    assert_eq!(recorded.only().incomplete, Some(Incomplete::Upgraded("echo".into())));
     assert_eq!(recorded.only().response.as_ref().unwrap().status, 101);
+    let told = recorded.messages(recorded.only());
+    let bytes = |side, text: &str| (side, MessageKind::Bytes, text.as_bytes().to_vec());
+    assert_eq!(told, [bytes(Side::Response, "hello"), bytes(Side::Request, "ping"), bytes(Side::Response, "bye")]);
 }
 
 #[test]
-fn a_tunnel_of_something_else_passes_and_is_counted() {
+fn a_websocket_is_one_exchange_with_its_messages() {
+    let (address, served) = server(|mut stream| {
+        read_head(&mut stream);
+        let fields =
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+        write!(stream, "HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\x01\x02he").unwrap();
+        stream.write_all(b"\x80\x03llo\x89\x00").unwrap();
+        let said = read_exactly(&mut stream, 8);
+        stream.write_all(&[0x88, 2, 3, 0xe8]).unwrap();
+        read_all(&mut stream);
+        said
+    });
+    let proxy = Proxy::start();
+    let mut client = proxy.connect();
+    let fields = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
+                  dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    write!(client, "GET http://{address}/ws HTTP/1.1\r\n{fields}\r\n").unwrap();
+    read_head(&mut client);
+    assert_eq!(read_exactly(&mut client, 11), b"\x01\x02he\x80\x03llo\x89\x00");
+    client.write_all(b"\x81\x82\x01\x02\x03\x04xx").unwrap();
+    assert_eq!(read_exactly(&mut client, 4), [0x88, 2, 3, 0xe8]);
+    client.write_all(b"\x88\x80\0\0\0\0").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut client), b"");
+    assert_eq!(served.join().unwrap(), b"\x81\x82\x01\x02\x03\x04xx");
+    let recorded = proxy.stop();
+    assert_eq!(recorded.only().incomplete, None);
+    let told = recorded.messages(recorded.only());
+    let expected = [
+        (Side::Response, MessageKind::Text, b"hello".to_vec()),
+        (Side::Response, MessageKind::Ping, vec![]),
+        (Side::Request, MessageKind::Text, b"yz".to_vec()),
+        (Side::Response, MessageKind::Close, vec![3, 0xe8]),
+        (Side::Request, MessageKind::Close, vec![]),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn events_are_messages_as_they_pass_while_the_response_goes_on() {
+    let (go, told_to) = mpsc::channel::<()>();
+    let (address, served) = server(move |mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n").unwrap();
+        told_to.recv().unwrap();
+        stream.write_all(b"data: two\n\n").unwrap();
+    });
+    let proxy = Proxy::start();
+    let mut client = proxy.connect();
+    write!(client, "GET http://{address}/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    read_head(&mut client);
+    assert_eq!(read_exactly(&mut client, 11), b"data: one\n\n", "not held back");
+    go.send(()).unwrap();
+    assert_eq!(read_all(&mut client), b"data: two\n\n");
+    served.join().unwrap();
+    drop(client);
+    let recorded = proxy.stop();
+    let told = recorded.messages(recorded.only());
+    let event = |lines: &str| (Side::Response, MessageKind::Event, lines.as_bytes().to_vec());
+    assert_eq!(told, [event("data: one\n\n"), event("data: two\n\n")]);
+    let times: Vec<_> = recorded.capture.messages(recorded.only().id).unwrap().iter().map(|m| m.ended).collect();
+    assert!(times[0] < times[1]);
+}
+
+#[test]
+fn a_tunnel_of_something_else_passes_and_is_recorded_as_bytes() {
     let (address, served) = server(|mut stream| {
         stream.write_all(b"220 hello\r\n").unwrap();
         read_all(&mut stream)
@@ -707,8 +782,13 @@ fn a_tunnel_of_something_else_passes_and_is_counted() {
     assert_eq!(read_all(&mut client), b"");
     assert_eq!(served.join().unwrap(), b"QUIT\r\n");
     let recorded = proxy.stop();
-    assert!(recorded.exchanges.is_empty());
     assert_eq!(recorded.summary.remarks.tunnels[0].times, 1);
+    let exchange = recorded.only();
+    assert_eq!((exchange.request.method.as_str(), text(&exchange.request.target)), ("CONNECT", address.to_string()));
+    assert!(matches!(exchange.incomplete, Some(Incomplete::Upgraded(_))), "{:?}", exchange.incomplete);
+    assert!(exchange.timing.connect.is_some());
+    let bytes = |side, text: &str| (side, MessageKind::Bytes, text.as_bytes().to_vec());
+    assert_eq!(recorded.messages(exchange), [bytes(Side::Response, "220 hello\r\n"), bytes(Side::Request, "QUIT\r\n")]);
 }
 
 #[test]

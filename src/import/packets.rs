@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::packet::{self, Container, ContainerError, Dissector, Item};
 use super::tcp::{self, Reassembler};
 use crate::observe::Recorder;
-use crate::observe::conversation::{Conversations, Tally};
+use crate::observe::conversation::{Conversations, Stance, Tally};
 use crate::observe::recorder::Finished;
 use crate::observe::streams::UnixNanos;
 use crate::wire::identity::Sessions;
@@ -180,7 +180,7 @@ impl<'a> PacketImport<'a> {
         if self.conversations.is_none() {
             let sessions = self.sessions.take().unwrap_or_default();
             let recorder = Recorder::create(self.output, self.source, at, sessions)?;
-            self.conversations = Some(Conversations::new(recorder, self.keys.take()));
+            self.conversations = Some(Conversations::new(recorder, self.keys.take(), Stance::Stop));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What passes inside one exchange after its heads: WebSocket messages, server-sent events, gRPC messages.
+//! What passes inside one exchange after its heads: WebSocket messages, server-sent events, gRPC messages, bytes of tunnels.
 
 use super::{Body, ExchangeId, Nanos, Side};
 
@@ -19,10 +19,12 @@ pub enum MessageKind {
     Event,
     /// A gRPC message without its five-byte prefix.
     Grpc,
+    /// Bytes of a tunnel that is not looked into, as they came at once.
+    Bytes,
 }
 
 /// One WebSocket message, server-sent event or gRPC message inside an exchange. Events and gRPC messages are also part of
-/// the exchange's body; WebSocket messages are nowhere else.
+/// the exchange's body; WebSocket messages and the bytes of tunnels are nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Inside which exchange.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::capture::{BodyWriter, CaptureError, Provenance, Summary, Writer};
 use crate::model::{
-    Exchange, ExchangeId, Incomplete, Message, MessageKind, Nanos, Remark, Request, Response, SessionId, Side, Timing,
-    Transport,
+    Body, Exchange, ExchangeId, Incomplete, Message, MessageKind, Nanos, Remark, Request, Response, SessionId,
+    SessionInfo, Side, Timing, Transport,
 };
 use crate::wire::identity::{Sessions, Sighting};
 
@@ -25,6 +25,8 @@ pub struct Draft {
     response_body: BodyWriter,
     seen_bytes: [u64; 2],
     messages: u32,
+    /// Why the capture does not hold all of it.
+    damage: Option<String>,
 }
 
 impl Draft {
@@ -32,12 +34,24 @@ impl Draft {
     pub fn body_bytes(&self, side: Side) -> u64 {
         self.seen_bytes[index(side)]
     }
+
+    /// The capture did not take part of it for this reason: the exchange is marked, and no more of its bodies is kept.
+    pub(super) fn damage(&mut self, reason: String) {
+        self.damage.get_or_insert(reason);
+    }
+
+    /// Whether the capture did not take part of it.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damage.is_some()
+    }
 }
 
 /// Bytes of bodies under way that may wait for their chunks to fill; beyond it chunks are cut shorter.
 const MOST_WAITING_BYTES: usize = 32 << 20;
 /// A chunk is not cut shorter than this.
 const LEAST_LET_GO_BYTES: usize = 1024;
+/// Sessions that wait for a disk that takes nothing.
+const MOST_UNANNOUNCED: usize = 10_000;
 /// Most reasons that are counted apart.
 const MOST_REASONS: usize = 50;
 
@@ -53,6 +67,8 @@ pub struct Recorder {
     /// Connections of the sources before this one, and all so far.
     connections: (u64, u64),
     incomplete: BTreeMap<String, u64>,
+    /// Sessions that the file did not take yet.
+    unannounced: Vec<SessionInfo>,
 }
 
 /// A capture that was closed.
@@ -83,12 +99,18 @@ impl Recorder {
             waiting: 0,
             connections: (0, 0),
             incomplete: BTreeMap::new(),
+            unannounced: Vec::new(),
         })
     }
 
     /// An instant of the capture; times before the anchor become 0.
     pub fn instant(&self, at: UnixNanos) -> Nanos {
         Nanos(at.saturating_sub(self.anchor))
+    }
+
+    /// The wall-clock time of an instant of the capture.
+    pub fn moment(&self, at: Nanos) -> UnixNanos {
+        self.anchor.saturating_add(at.0)
     }
 
     /// Another source follows, whose connections are numbered from 1 again.
@@ -100,7 +122,14 @@ impl Recorder {
     ///
     /// # Errors
     /// When the capture cannot be written.
-    pub fn begin(&mut self, request: Request, timing: Timing, mut transport: Transport) -> Result<Draft, CaptureError> {
+    pub fn begin(&mut self, request: Request, timing: Timing, transport: Transport) -> Result<Draft, CaptureError> {
+        let draft = self.begin_anyway(request, timing, transport);
+        self.announce()?;
+        Ok(draft)
+    }
+
+    /// The same, whether the capture can be written or not; [`Recorder::announce`] writes whose it is.
+    pub(super) fn begin_anyway(&mut self, request: Request, timing: Timing, mut transport: Transport) -> Draft {
         let before = self.connections.0;
         transport.client_connection = transport.client_connection.saturating_add(before);
         transport.upstream_connection = transport.upstream_connection.map(|number| number.saturating_add(before));
@@ -115,10 +144,21 @@ impl Recorder {
             now: timing.started,
         };
         let (session, new) = self.sessions.of_request(&seen);
-        if let Some(info) = new {
-            self.writer.session(&info)?;
+        self.unannounced.extend(new);
+        self.draft(session, request, timing, transport)
+    }
+
+    /// Writes the sessions that are not in the file; what it does not take is tried again the next time.
+    pub(super) fn announce(&mut self) -> Result<(), CaptureError> {
+        while let Some(info) = self.unannounced.pop() {
+            if let Err(error) = self.writer.session(&info) {
+                if self.unannounced.len() < MOST_UNANNOUNCED {
+                    self.unannounced.push(info);
+                }
+                return Err(error);
+            }
         }
-        Ok(self.draft(session, request, timing, transport))
+        Ok(())
     }
 
     fn draft(&mut self, session: SessionId, request: Request, timing: Timing, transport: Transport) -> Draft {
@@ -141,6 +181,7 @@ impl Recorder {
             response_body: BodyWriter::default(),
             seen_bytes: [0; 2],
             messages: 0,
+            damage: None,
         }
     }
 
@@ -239,20 +280,42 @@ impl Recorder {
     /// # Errors
     /// When the capture cannot be written.
     pub fn write(&mut self, draft: Draft) -> Result<Box<Exchange>, CaptureError> {
-        let Draft { mut exchange, request_body, response_body, .. } = draft;
+        let Put { exchange, trouble, .. } = self.put(draft);
+        trouble.map_or(Ok(exchange), Err)
+    }
+
+    /// Writes as much of it as the capture takes; what it did not take of the bodies is said in the exchange.
+    pub(super) fn put(&mut self, draft: Draft) -> Put {
+        let Draft { mut exchange, request_body, response_body, damage, .. } = draft;
         self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
-        exchange.request.body = request_body.finish(&mut self.writer)?;
-        let body = response_body.finish(&mut self.writer)?;
+        let mut trouble = None;
+        let mut damage = damage.map(Incomplete::NotRecorded);
+        let bodies = [request_body, response_body].map(|body| {
+            body.finish(&mut self.writer).unwrap_or_else(|error| {
+                damage.get_or_insert(Incomplete::NotRecorded(sentence(&error)));
+                trouble.get_or_insert(error);
+                Body::default()
+            })
+        });
+        let [request_body, response_body] = bodies;
+        exchange.request.body = request_body;
         if let Some(response) = &mut exchange.response {
-            response.body = body;
+            response.body = response_body;
+        }
+        if damage.is_some() {
+            exchange.incomplete = damage;
         }
         if let Some(reason) = &exchange.incomplete {
             let reason = reason.to_string();
             let full = self.incomplete.len() >= MOST_REASONS && !self.incomplete.contains_key(&reason);
             *self.incomplete.entry(if full { "other reasons".to_owned() } else { reason }).or_default() += 1;
         }
-        self.writer.exchange(&exchange)?;
-        Ok(exchange)
+        let written = self.writer.exchange(&exchange);
+        let whole = written.is_ok();
+        if let Err(error) = written {
+            trouble.get_or_insert(error);
+        }
+        Put { exchange, written: whole, trouble }
     }
 
     /// A client connection has closed.
@@ -265,6 +328,7 @@ impl Recorder {
     /// # Errors
     /// When the capture cannot be written.
     pub fn flush(&mut self) -> Result<(), CaptureError> {
+        self.announce()?;
         self.writer.flush()
     }
 
@@ -272,8 +336,37 @@ impl Recorder {
     ///
     /// # Errors
     /// When the capture cannot be written.
-    pub fn close(self) -> Result<Finished, CaptureError> {
+    pub fn close(mut self) -> Result<Finished, CaptureError> {
+        self.announce()?;
         Ok(Finished { file: self.writer.finish()?, incomplete: self.incomplete })
+    }
+
+    /// Closes the capture as well as can be: what it holds is known also when that fails.
+    pub(super) fn close_anyway(mut self) -> (Finished, Result<(), CaptureError>) {
+        let announced = self.announce();
+        let so_far = self.writer.summary();
+        let (file, closed) = match self.writer.finish() {
+            Ok(file) => (file, announced),
+            Err(error) => (so_far, Err(error)),
+        };
+        (Finished { file, incomplete: self.incomplete }, closed)
+    }
+}
+
+/// What became of an exchange.
+pub(super) struct Put {
+    pub(super) exchange: Box<Exchange>,
+    /// Whether the capture holds it.
+    pub(super) written: bool,
+    /// The first thing that went wrong.
+    pub(super) trouble: Option<CaptureError>,
+}
+
+/// An error with its cause.
+pub fn sentence(error: &CaptureError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -307,7 +400,7 @@ fn index(side: Side) -> usize {
 mod tests {
     use super::*;
     use crate::capture::Reader;
-    use crate::model::{Body, BodySource, Headers, Origin, Scheme, Version};
+    use crate::model::{BodySource, Headers, Origin, Scheme, Version};
 
     fn request(number: u64) -> (Request, Timing, Transport) {
         let request = Request {

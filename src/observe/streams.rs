@@ -47,6 +47,8 @@ pub enum Ending {
     Forgotten,
     /// The capture ends here.
     EndOfCapture,
+    /// The recording of live traffic ended.
+    Stopped,
 }
 
 /// Receives the bytes of connections, each direction in order. For one connection: `opened` once, then `bytes` and `gap` of

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Scheme, Timing, Transport};
+use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Scheme, Side, Timing, Transport};
 use crate::wire::http1::{Event, Framing, Http1Error, Limits, Reader, RequestHead, keeps_alive};
 
 use super::Proxy;
@@ -17,7 +17,7 @@ use super::listener::Stop;
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
 use super::target::{Route, RouteError, Routed, route};
-use super::tee::{Ending, Side, Tape};
+use super::tee::{Ending, Tape};
 use super::tunnel;
 use super::upstream::{ConnectError, Pool, Upstream};
 
@@ -268,9 +268,9 @@ impl Client {
                 self.close().await;
                 false
             }
-            Outcome::Upgraded(protocol) => {
-                tape.finish(Some(Incomplete::Upgraded(protocol)));
-                tunnel::copy(&mut self.link, &mut upstream.link, &mut self.stop).await;
+            Outcome::Upgraded => {
+                let wiretap = tape.switch(upstream.relayed(self.visitor, self.sni.clone()));
+                tunnel::copy(&mut self.link, &mut upstream.link, wiretap, &mut self.stop).await;
                 false
             }
             Outcome::ClientGone(reason) => {

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 
 use crate::model::{Origin, Scheme};
+use crate::observe::conversation::{Relayed, Speaks};
+use crate::wire::http2;
 
 use super::Proxy;
 use super::client::{Client, Farewell};
@@ -66,6 +68,8 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream, peer: SocketAddr, s
 enum Opening {
     Tls,
     Http,
+    /// HTTP/2 in clear text, by prior knowledge.
+    Http2,
     Other,
     Closed,
 }
@@ -76,7 +80,8 @@ impl Opening {
         match bytes {
             [] | [0x16] => None,
             [0x16, 0x03, ..] => Some(Self::Tls),
-            [b'P', b'R', b'I', b' ', ..] => Some(Self::Other),
+            _ if http2::looks_like_preface(bytes) == Some(true) => Some(Self::Http2),
+            _ if http2::looks_like_preface(bytes).is_none() => None,
             _ => {
                 let method = bytes.iter().take(METHOD_BYTES).take_while(|b| b.is_ascii_uppercase()).count();
                 match bytes.get(method) {
@@ -125,18 +130,32 @@ impl Tunnel {
                 let route = Route::Fixed(Origin { scheme: Scheme::Http, ..self.origin });
                 Client::new(self.proxy, self.visitor, link, route, self.stop).converse().await;
             }
-            Opening::Other => self.pass(link).await,
+            Opening::Http2 => self.pass(link, Speaks::Http2).await,
+            Opening::Other => self.pass(link, Speaks::Unknown("a tunnel without HTTP".to_owned())).await,
             Opening::Closed => {}
         }
     }
 
-    /// Passes bytes that are not HTTP.
-    async fn pass(mut self, mut link: Link) {
-        self.proxy.tally.tunnel(&self.origin.authority());
+    /// Passes bytes on as they are.
+    async fn pass(mut self, mut link: Link, speaks: Speaks) {
+        if matches!(speaks, Speaks::Unknown(_)) {
+            self.proxy.tally.tunnel(&self.origin.authority());
+        }
         match dial(&self.proxy, self.origin.dial_host(), self.origin.port).await {
-            Ok((tcp, _)) => {
+            Ok((tcp, connect)) => {
                 let mut server = Link::new(Box::new(tcp), self.proxy.clock);
-                tunnel::copy(&mut link, &mut server, &mut self.stop).await;
+                let relayed = Relayed {
+                    client: self.visitor.peer,
+                    connection: self.visitor.number,
+                    upstream: self.proxy.next_upstream(),
+                    host: self.origin.host.clone(),
+                    port: self.origin.port,
+                    secured: None,
+                    connect: Some(connect),
+                    tls: None,
+                };
+                let wiretap = self.proxy.tee.relay(self.proxy.clock, relayed, speaks);
+                tunnel::copy(&mut link, &mut server, wiretap, &mut self.stop).await;
             }
             Err(error) => self.proxy.tally.unreachable(&self.origin.authority(), error.chain()),
         }
@@ -199,7 +218,8 @@ mod tests {
             (b"GE", None),
             (b"GET ", Some(Opening::Http)),
             (b"PROPFIND /", Some(Opening::Http)),
-            (b"PRI * HTTP/2.0\r\n", Some(Opening::Other)),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Opening::Http2)),
             (b"SSH-2.0-x", Some(Opening::Other)),
             (b" GET", Some(Opening::Other)),
             (b"\0\0\0\x08", Some(Opening::Other)),

@@ -1,23 +1,24 @@
-//! The writer thread: turns notes into exchanges of the capture, tells whose they are, flushes twice a second.
+//! The writer thread: turns notes into exchanges of the capture, flushes twice a second.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::capture::{BodyWriter, CaptureError, Summary, Writer};
-use crate::model::{Body, Exchange, ExchangeId, Incomplete, Request, SessionInfo};
-use crate::wire::identity::{Sessions, Sighting};
+use crate::capture::{CaptureError, Summary};
+use crate::model::{Exchange, Incomplete};
+use crate::observe::Recorder;
+use crate::observe::conversation::{Closed, Conversations, Relayed, Stance, Underway};
+use crate::observe::recorder::sentence;
+use crate::observe::streams::{ConnectionId, Streams};
+use crate::observe::tls::Keyring;
 
+use super::link::Clock;
 use super::tally::{Notice, Tally};
-use super::tee::{Ending, Key, Note, Side, Waiting};
+use super::tee::{Ending, Key, Note, Waiting};
 
 /// What is accepted is in the file at most this much later.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
-/// Sessions that wait for a disk that takes nothing.
-const MOST_UNANNOUNCED: usize = 10_000;
-/// More reasons than this are counted under one name.
-const MOST_REASONS: usize = 50;
 
 /// What the writer thread says at its end.
 #[derive(Debug)]
@@ -36,43 +37,19 @@ pub(super) struct Written {
 
 /// Writes one capture.
 pub(super) struct Journal {
-    writer: Writer,
-    sessions: Sessions,
-    open: HashMap<Key, Open>,
-    last_id: u64,
+    conversations: Conversations,
+    open: HashMap<Key, Underway>,
     dirty: bool,
-    incomplete: BTreeMap<String, u64>,
     trouble: Option<String>,
-    /// Exchanges that the file did not take.
-    unwritten: u64,
-    /// Sessions that the file did not take yet.
-    unannounced: Vec<SessionInfo>,
     tally: Arc<Tally>,
-}
-
-/// An exchange under way.
-struct Open {
-    exchange: Exchange,
-    request_body: BodyWriter,
-    response_body: BodyWriter,
-    damage: Option<String>,
+    clock: Clock,
 }
 
 impl Journal {
-    /// Into this writer; trouble is told to `tally`.
-    pub(super) fn new(writer: Writer, tally: Arc<Tally>) -> Self {
-        Self {
-            writer,
-            sessions: Sessions::default(),
-            open: HashMap::new(),
-            last_id: 0,
-            dirty: false,
-            incomplete: BTreeMap::new(),
-            trouble: None,
-            unwritten: 0,
-            unannounced: Vec::new(),
-            tally,
-        }
+    /// Into this recorder, by this clock; trouble is told to `tally`.
+    pub(super) fn new(recorder: Recorder, clock: Clock, tally: Arc<Tally>) -> Self {
+        let conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
+        Self { conversations, open: HashMap::new(), dirty: false, trouble: None, tally, clock }
     }
 
     /// Writes until told to stop, or until nobody is left to tell anything.
@@ -92,19 +69,31 @@ impl Journal {
                 self.flush();
                 flush_due = Instant::now() + FLUSH_EVERY;
             }
+            self.look_for_trouble();
         }
         self.close(waiting.lost())
     }
 
     fn take(&mut self, note: Note) {
+        self.dirty = true;
+        let conversations = &mut self.conversations;
+        let moment = |conversations: &mut Conversations, at| conversations.recorder_mut().moment(at);
         match note {
-            Note::Begin(key, request, ending) => self.begin(key, *request, *ending),
-            Note::Body(key, side, bytes) => self.body(key, side, &bytes),
+            Note::Begin(key, request, ending) => {
+                let begun = conversations.begin(*request, ending.timing, ending.transport);
+                self.open.extend(begun.map(|exchange| (key, exchange)));
+            }
+            Note::Body(key, side, at, bytes) => {
+                if let Some(exchange) = self.open.get_mut(&key) {
+                    conversations.body(exchange, side, at, &bytes);
+                }
+            }
             Note::RequestTrailers(key, fields) => self.change(key, |exchange| exchange.request.trailers = fields),
             Note::Interim(key, response) => self.change(key, |exchange| exchange.interim.push(*response)),
-            Note::Response(key, response) => {
-                self.change(key, |exchange| exchange.response = Some(*response));
-                self.saw_response(key);
+            Note::Response(key, at, response) => {
+                if let Some(exchange) = self.open.get_mut(&key) {
+                    conversations.response(exchange, *response, at);
+                }
             }
             Note::ResponseTrailers(key, fields) => self.change(key, |exchange| {
                 if let Some(response) = &mut exchange.response {
@@ -112,168 +101,71 @@ impl Journal {
                 }
             }),
             Note::Finish(key, ending) => self.finish(key, *ending),
-            Note::ClientClosed(connection) => self.sessions.closed(connection),
+            Note::Relay(id, relayed, speaks, at) => conversations.relay(id, *relayed, speaks, at),
+            Note::Switch(key, ending, id, relayed) => self.switch(key, *ending, id, *relayed),
+            Note::Bytes(id, side, at, bytes) => {
+                let at = moment(conversations, at);
+                conversations.bytes(id, side, at, &bytes);
+            }
+            Note::Gap(id, side, at, bytes) => {
+                let at = moment(conversations, at);
+                conversations.gap(id, side, at, bytes);
+            }
+            Note::End(id, side, at, how) => {
+                let at = moment(conversations, at);
+                conversations.ended(id, side, at, how);
+            }
+            Note::ClientClosed(connection) => conversations.client_closed(connection),
             Note::Stop => {}
         }
     }
 
-    fn begin(&mut self, key: Key, request: Request, ending: Ending) {
-        let seen = Sighting {
-            client: ending.transport.client.ip(),
-            connection: ending.transport.client_connection,
-            origin: &request.origin,
-            method: &request.method,
-            target: &request.target,
-            headers: &request.headers,
-            now: ending.timing.started,
-        };
-        let (session, new) = self.sessions.of_request(&seen);
-        if let Some(info) = new {
-            self.unannounced.push(info);
-            self.announce();
-        }
-        self.last_id += 1;
-        let exchange = Exchange {
-            id: ExchangeId(self.last_id),
-            session,
-            transaction: None,
-            request,
-            interim: Vec::new(),
-            response: None,
-            timing: ending.timing,
-            transport: ending.transport,
-            incomplete: None,
-            remarks: Vec::new(),
-        };
-        let open =
-            Open { exchange, request_body: BodyWriter::default(), response_body: BodyWriter::default(), damage: None };
-        self.open.insert(key, open);
-    }
-
-    /// Writes the sessions that are not in the file; what it does not take is tried again.
-    fn announce(&mut self) {
-        while let Some(info) = self.unannounced.pop() {
-            self.dirty = true;
-            if let Err(error) = self.writer.session(&info) {
-                if self.unannounced.len() < MOST_UNANNOUNCED {
-                    self.unannounced.push(info);
-                }
-                self.in_trouble(&error);
-                return;
-            }
-        }
-    }
-
-    fn body(&mut self, key: Key, side: Side, bytes: &[u8]) {
-        let Some(open) = self.open.get_mut(&key) else { return };
-        if open.damage.is_some() {
-            return;
-        }
-        self.dirty = true;
-        let body = match side {
-            Side::Request => &mut open.request_body,
-            Side::Response => &mut open.response_body,
-        };
-        if let Err(error) = body.push(&mut self.writer, bytes) {
-            open.damage = Some(sentence(&error));
-            self.in_trouble(&error);
-        }
-    }
-
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Exchange)) {
-        if let Some(open) = self.open.get_mut(&key) {
-            change(&mut open.exchange);
+        if let Some(exchange) = self.open.get_mut(&key) {
+            change(exchange.exchange_mut());
         }
-    }
-
-    fn saw_response(&mut self, key: Key) {
-        let Some(Open { exchange, .. }) = self.open.get(&key) else { return };
-        let Some(response) = &exchange.response else { return };
-        let request = &exchange.request;
-        let now = exchange.timing.started;
-        self.sessions.saw_response(exchange.session, &request.origin, &request.target, &response.headers, now);
     }
 
     fn finish(&mut self, key: Key, ending: Ending) {
-        let Some(mut open) = self.open.remove(&key) else { return };
-        self.dirty = true;
-        let request_body = self.close_body(open.request_body, &mut open.damage);
-        let response_body = self.close_body(open.response_body, &mut open.damage);
-        let mut exchange = open.exchange;
-        exchange.request.body = request_body;
-        if let Some(response) = &mut exchange.response {
-            response.body = response_body;
-        }
-        exchange.timing = ending.timing;
-        exchange.transport = ending.transport;
-        exchange.incomplete = open.damage.map(Incomplete::NotRecorded).or(ending.incomplete);
-        if let Some(reason) = &exchange.incomplete {
-            self.count(reason.to_string());
-        }
-        if let Err(error) = self.writer.exchange(&exchange) {
-            self.unwritten += 1;
-            self.in_trouble(&error);
+        if let Some(exchange) = self.open.remove(&key) {
+            let Ending { timing, transport, incomplete } = ending;
+            self.conversations.finish_exchange(exchange, timing, transport, incomplete);
         }
     }
 
-    fn close_body(&mut self, body: BodyWriter, damage: &mut Option<String>) -> Body {
-        body.finish(&mut self.writer).unwrap_or_else(|error| {
-            damage.get_or_insert_with(|| sentence(&error));
-            self.in_trouble(&error);
-            Body::default()
-        })
+    fn switch(&mut self, key: Key, ending: Ending, id: ConnectionId, relayed: Relayed) {
+        if let Some(exchange) = self.open.remove(&key) {
+            self.conversations.switch(id, relayed, exchange, ending.timing, ending.transport);
+        }
     }
 
     fn flush(&mut self) {
-        if !self.dirty {
-            return;
+        if self.dirty {
+            self.dirty = !self.conversations.flush();
         }
-        match self.writer.flush() {
-            Ok(()) => {
-                self.dirty = false;
-                self.announce();
-            }
-            Err(error) => self.in_trouble(&error),
+    }
+
+    /// Keeps the first trouble with the file and tells it once.
+    fn look_for_trouble(&mut self) {
+        if self.trouble.is_none()
+            && let Some(error) = self.conversations.take_trouble()
+        {
+            let reason = sentence(&error);
+            self.tally.notice(Notice::NotRecording { reason: reason.clone() });
+            self.trouble = Some(reason);
         }
     }
 
     fn close(mut self, lost: u64) -> Written {
         let unfinished: Vec<Key> = self.open.keys().copied().collect();
         for key in unfinished {
-            let Some(open) = self.open.get(&key) else { continue };
-            let (timing, transport) = (open.exchange.timing, open.exchange.transport.clone());
+            let Some(exchange) = self.open.get_mut(&key).map(Underway::exchange_mut) else { continue };
+            let (timing, transport) = (exchange.timing, exchange.transport.clone());
             self.finish(key, Ending { timing, transport, incomplete: Some(Incomplete::Stopped) });
         }
-        self.announce();
-        let so_far = self.writer.summary();
-        let (summary, closed) = match self.writer.finish() {
-            Ok(summary) => (summary, Ok(())),
-            Err(error) => (so_far, Err(error)),
-        };
-        let lost = lost.saturating_add(self.unwritten);
-        let trouble = self.trouble.or_else(|| closed.as_ref().err().map(sentence));
-        Written { summary, closed, incomplete: self.incomplete, lost, trouble }
-    }
-
-    fn count(&mut self, reason: String) {
-        let full = self.incomplete.len() >= MOST_REASONS && !self.incomplete.contains_key(&reason);
-        let name = if full { "other reasons".to_owned() } else { reason };
-        *self.incomplete.entry(name).or_default() += 1;
-    }
-
-    /// Keeps the first trouble and tells it once.
-    fn in_trouble(&mut self, error: &CaptureError) {
-        if self.trouble.is_none() {
-            let reason = sentence(error);
-            self.tally.notice(Notice::NotRecording { reason: reason.clone() });
-            self.trouble = Some(reason);
-        }
-    }
-}
-
-fn sentence(error: &CaptureError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
+        self.look_for_trouble();
+        let Closed { file, incomplete, unwritten, result } = self.conversations.close(self.clock.now());
+        let trouble = self.trouble.or_else(|| result.as_ref().err().map(sentence));
+        Written { summary: file, closed: result, incomplete, lost: lost.saturating_add(unwritten), trouble }
     }
 }

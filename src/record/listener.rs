@@ -13,7 +13,7 @@ use super::Proxy;
 use super::connection::serve;
 
 /// For exchanges under way when the recording ends.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed accept (no descriptors left).
 const RETRY: Duration = Duration::from_millis(50);
 

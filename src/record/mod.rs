@@ -38,7 +38,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::capture::{Provenance, Reader, Summary, Writer};
+use crate::capture::{Reader, Summary};
+use crate::observe::Recorder;
+use crate::wire::identity::Sessions;
 
 use journal::{Journal, Written};
 use link::Clock;
@@ -118,17 +120,13 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let tls = Tls::new(authority, &trust).map_err(RecordError::Trust)?;
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
-    let provenance = Provenance {
-        anchor_unix_ns: u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX),
-        source: format!("proxy {address}"),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let writer =
-        Writer::create(&output, &provenance).map_err(|source| RecordError::Create { path: output.clone(), source })?;
+    let anchor = u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX);
+    let recorder = Recorder::create(&output, &format!("proxy {address}"), anchor, Sessions::default())
+        .map_err(|source| RecordError::Create { path: output.clone(), source })?;
     let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
     let tally = Arc::new(Tally::new(notice_sender));
     let (tee, notes, waiting) = Tee::new();
-    let journal = Journal::new(writer, tally.clone());
+    let journal = Journal::new(recorder, clock, tally.clone());
     let writing = thread::Builder::new()
         .name("overdub-writer".into())
         .spawn(move || journal.run(&notes, &waiting))

@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::select;
 
+use crate::model::Side;
 use crate::wire::http1::{Event, Framing, Http1Error, Reader, ResponseHead, keeps_alive};
 
 use super::link::{Intake, Io, Link};
-use super::tee::{Side, Tape};
+use super::tee::Tape;
 use super::upstream::Upstream;
 
 /// Requests that a client sends ahead are read up to here while a response is under way.
@@ -45,7 +46,7 @@ pub(super) enum Outcome {
     /// Response whole, request not: the server did not want the rest.
     Refused,
     /// Head of the final response passed on; what follows is not HTTP.
-    Upgraded(String),
+    Upgraded,
     /// The client failed.
     ClientGone(String),
     /// The client sent rubbish inside the request.
@@ -78,7 +79,7 @@ impl Progress {
 #[derive(Debug, Default)]
 struct Answer {
     keeps_alive: bool,
-    upgraded: Option<String>,
+    upgraded: bool,
 }
 
 enum UpError {
@@ -114,7 +115,7 @@ pub(super) async fn relay(
                 biased;
                 sent = &mut up => break Some(sent),
                 down = &mut down, if answer.is_none() => {
-                    let over = !matches!(&down, Ok(Answer { keeps_alive: true, upgraded: None }));
+                    let over = !matches!(&down, Ok(Answer { keeps_alive: true, upgraded: false }));
                     answer = Some(down);
                     if over {
                         break None;
@@ -145,7 +146,7 @@ pub(super) async fn relay(
         }
     };
     match answer {
-        Ok(Answer { upgraded: Some(protocol), .. }) => Outcome::Upgraded(protocol),
+        Ok(Answer { upgraded: true, .. }) => Outcome::Upgraded,
         Ok(_) if !whole => Outcome::Refused,
         Ok(Answer { keeps_alive, .. }) => Outcome::Answered { keeps_alive: keeps_alive && wants_more },
         Err(DownError::Client(error)) => Outcome::ClientGone(format!("did not take the whole response ({error})")),
@@ -307,8 +308,7 @@ impl Batch {
 impl Answer {
     fn of(head: &ResponseHead, framing: Framing) -> Self {
         let keeps_alive = keeps_alive(head.version, &head.headers) && framing != Framing::UntilClose;
-        let protocol = || head.headers.text("upgrade").unwrap_or("CONNECT tunnel").to_owned();
-        Self { keeps_alive, upgraded: (framing == Framing::Tunnel).then(protocol) }
+        Self { keeps_alive, upgraded: framing == Framing::Tunnel }
     }
 }
 

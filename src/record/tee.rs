@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Headers, Incomplete, Nanos, Request, Response, Timing, Transport};
+use crate::model::{Headers, Incomplete, Nanos, Request, Response, Side, Timing, Transport};
+use crate::observe::conversation::{Relayed, Speaks};
+use crate::observe::streams::{ConnectionId, Ending as End};
 use crate::wire::http1::ResponseHead;
 
 use super::link::Clock;
@@ -19,13 +21,6 @@ const WHOLE_BUDGET: usize = 96 * 1024 * 1024;
 /// What a note costs beside its bytes.
 const NOTE_BYTES: usize = 256;
 
-/// Which body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Request,
-    Response,
-}
-
 /// Names an exchange until it has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(u64);
@@ -34,12 +29,20 @@ pub(super) struct Key(u64);
 #[derive(Debug)]
 pub(super) enum Note {
     Begin(Key, Box<Request>, Box<Ending>),
-    Body(Key, Side, Vec<u8>),
+    Body(Key, Side, Nanos, Vec<u8>),
     RequestTrailers(Key, Headers),
     Interim(Key, Box<Response>),
-    Response(Key, Box<Response>),
+    Response(Key, Nanos, Box<Response>),
     ResponseTrailers(Key, Headers),
     Finish(Key, Box<Ending>),
+    /// A connection whose bytes are told begins.
+    Relay(ConnectionId, Box<Relayed>, Speaks, Nanos),
+    /// The connection of this exchange goes on as what its response says.
+    Switch(Key, Box<Ending>, ConnectionId, Box<Relayed>),
+    Bytes(ConnectionId, Side, Nanos, Vec<u8>),
+    /// So many bytes of a connection could not wait.
+    Gap(ConnectionId, Side, Nanos, u64),
+    End(ConnectionId, Side, Nanos, End),
     ClientClosed(u64),
     Stop,
 }
@@ -90,10 +93,16 @@ impl Note {
         NOTE_BYTES
             + match self {
                 Self::Begin(_, request, _) => request.target.len() + fields_bytes(&request.headers),
-                Self::Body(_, _, bytes) => bytes.len(),
-                Self::Interim(_, response) | Self::Response(_, response) => fields_bytes(&response.headers),
+                Self::Body(_, _, _, bytes) | Self::Bytes(_, _, _, bytes) => bytes.len(),
+                Self::Interim(_, response) | Self::Response(_, _, response) => fields_bytes(&response.headers),
                 Self::RequestTrailers(_, fields) | Self::ResponseTrailers(_, fields) => fields_bytes(fields),
-                Self::Finish(..) | Self::ClientClosed(_) | Self::Stop => 0,
+                Self::Finish(..)
+                | Self::Relay(..)
+                | Self::Switch(..)
+                | Self::Gap(..)
+                | Self::End(..)
+                | Self::ClientClosed(_)
+                | Self::Stop => 0,
             }
     }
 }
@@ -126,6 +135,23 @@ impl Tee {
             begun: recording,
             cut: AtomicBool::new(false),
         }
+    }
+
+    /// Starts to tell the bytes of a connection.
+    pub(super) fn relay(&self, clock: Clock, relayed: Relayed, speaks: Speaks) -> Wiretap {
+        let id = self.next_id();
+        self.tell_surely(Note::Relay(id, Box::new(relayed), speaks, clock.now()));
+        Wiretap { id, tee: self.clone(), clock, missed: Default::default() }
+    }
+
+    /// What has to be told for the rest to make sense, over the budget or not: it is small, and there is one a connection.
+    fn tell_surely(&self, note: Note) {
+        self.waiting.bytes.fetch_add(note.cost(), Ordering::Relaxed);
+        let _ = self.sender.send(note);
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.waiting.keys.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Tells that a client connection is gone.
@@ -168,7 +194,7 @@ impl Tape {
     /// Body bytes, in order.
     pub(super) fn body(&self, side: Side, bytes: &[u8]) {
         if self.recording.load(Ordering::Relaxed) && !bytes.is_empty() {
-            self.tell(Note::Body(self.key, side, bytes.to_vec()), BODY_BUDGET);
+            self.tell(Note::Body(self.key, side, self.clock.now(), bytes.to_vec()), BODY_BUDGET);
         }
     }
 
@@ -188,7 +214,7 @@ impl Tape {
     /// The final response's head.
     pub(super) fn response(&self, head: ResponseHead, at: Nanos) {
         self.mark(|timing| timing.upstream_first = Some(at));
-        self.tell(Note::Response(self.key, Box::new(response(head))), WHOLE_BUDGET);
+        self.tell(Note::Response(self.key, at, Box::new(response(head))), WHOLE_BUDGET);
     }
 
     /// The response is whole.
@@ -237,21 +263,36 @@ impl Tape {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).incomplete = Some(reason);
     }
 
+    /// The connection goes on as what the response says.
+    pub(super) fn switch(mut self, relayed: Relayed) -> Wiretap {
+        let id = self.tee.next_id();
+        let (tee, clock) = (self.tee.clone(), self.clock);
+        if self.begun {
+            self.begun = false;
+            let ending = self.ending(None);
+            tee.tell_surely(Note::Switch(self.key, Box::new(ending), id, Box::new(relayed)));
+        }
+        Wiretap { id, tee, clock, missed: Default::default() }
+    }
+
     fn end(&mut self, incomplete: Option<Incomplete>) {
         if !self.begun {
             return;
         }
         self.begun = false;
+        // The exchange was admitted, so its end has to be, too: the writer holds it open otherwise.
+        let ending = self.ending(incomplete);
+        self.tee.tell_surely(Note::Finish(self.key, Box::new(ending)));
+    }
+
+    fn ending(&mut self, incomplete: Option<Incomplete>) -> Ending {
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
         known.timing.finished = self.clock.now();
         known.incomplete = incomplete;
         if self.cut.load(Ordering::Relaxed) && !matches!(known.incomplete, Some(Incomplete::Upgraded(_))) {
             known.incomplete = Some(Incomplete::NotRecorded("the disk could not keep up".to_owned()));
         }
-        let note = Note::Finish(self.key, Box::new(known.clone()));
-        // The exchange was admitted, so its end has to be, too: the writer holds it open otherwise.
-        self.tee.waiting.bytes.fetch_add(note.cost(), Ordering::Relaxed);
-        let _ = self.tee.sender.send(note);
+        known.clone()
     }
 
     fn tell(&self, note: Note, budget: usize) {
@@ -266,6 +307,49 @@ impl Drop for Tape {
     fn drop(&mut self) {
         let failed = self.known.get_mut().unwrap_or_else(PoisonError::into_inner).incomplete.take();
         self.end(failed.or(Some(Incomplete::Stopped)));
+    }
+}
+
+/// Tells the bytes of one connection. What cannot wait for the disk is a gap.
+#[derive(Debug)]
+pub(super) struct Wiretap {
+    id: ConnectionId,
+    tee: Tee,
+    clock: Clock,
+    /// Bytes of both sides that nobody was told.
+    missed: [AtomicU64; 2],
+}
+
+impl Wiretap {
+    /// The next bytes of a side.
+    pub(super) fn bytes(&self, side: Side, bytes: &[u8]) {
+        let now = self.clock.now();
+        let missed = self.missed(side);
+        let before = missed.swap(0, Ordering::Relaxed);
+        if before > 0 && !self.tee.tell(Note::Gap(self.id, side, now, before), WHOLE_BUDGET) {
+            missed.fetch_add(before + bytes.len() as u64, Ordering::Relaxed);
+            return;
+        }
+        if !self.tee.tell(Note::Bytes(self.id, side, now, bytes.to_vec()), BODY_BUDGET) {
+            missed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A side sends no more.
+    pub(super) fn ended(&self, side: Side, how: End) {
+        let now = self.clock.now();
+        let missed = self.missed(side).swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            self.tee.tell_surely(Note::Gap(self.id, side, now, missed));
+        }
+        self.tee.tell_surely(Note::End(self.id, side, now, how));
+    }
+
+    fn missed(&self, side: Side) -> &AtomicU64 {
+        &self.missed[match side {
+            Side::Request => 0,
+            Side::Response => 1,
+        }]
     }
 }
 

@@ -10,9 +10,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::model::{Origin, Scheme, Span};
+use crate::observe::conversation::{Relayed, Secured};
 use crate::wire::http1::{Limits, Reader};
 
 use super::Proxy;
+use super::connection::Visitor;
 use super::link::{Io, Link};
 use super::names::Names;
 use super::tls;
@@ -133,6 +135,22 @@ impl Upstream {
         }
         let opened = Self::over(proxy, origin, Box::new(stream), Phases { connect, tls: Some(span) });
         Ok(Self { tls: version, alpn, ..opened })
+    }
+
+    /// Itself and the client's connection as one connection, when only bytes pass from here on.
+    pub(super) fn relayed(&mut self, visitor: Visitor, sni: Option<String>) -> Relayed {
+        let secured = self.tls.clone().map(|version| Secured { version: Some(version), sni, alpn: self.alpn.clone() });
+        let phases = self.phases.take();
+        Relayed {
+            client: visitor.peer,
+            connection: visitor.number,
+            upstream: self.number,
+            host: self.origin.host.clone(),
+            port: self.origin.port,
+            secured,
+            connect: phases.map(|phases| phases.connect),
+            tls: phases.and_then(|phases| phases.tls),
+        }
     }
 
     fn over(proxy: &Proxy, origin: &Origin, io: Io, phases: Phases) -> Self {

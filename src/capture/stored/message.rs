@@ -55,6 +55,7 @@ fn store_kind(kind: MessageKind) -> u8 {
         MessageKind::Pong => 4,
         MessageKind::Event => 5,
         MessageKind::Grpc => 6,
+        MessageKind::Bytes => 7,
     }
 }
 
@@ -67,6 +68,7 @@ fn load_kind(code: u8) -> Option<MessageKind> {
         4 => MessageKind::Pong,
         5 => MessageKind::Event,
         6 => MessageKind::Grpc,
+        7 => MessageKind::Bytes,
         _ => return None,
     })
 }

@@ -91,6 +91,7 @@ fn kind(kind: MessageKind) -> &'static str {
         MessageKind::Pong => "pong",
         MessageKind::Event => "event",
         MessageKind::Grpc => "grpc",
+        MessageKind::Bytes => "bytes",
     }
 }
 

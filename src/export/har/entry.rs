@@ -239,7 +239,8 @@ fn is_socket(exchange: &Exchange, messages: &[Message]) -> bool {
         response.status == 101
             && response.headers.text("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
     };
-    let socket = |message: &Message| !matches!(message.kind, MessageKind::Event | MessageKind::Grpc);
+    let socket =
+        |message: &Message| !matches!(message.kind, MessageKind::Event | MessageKind::Grpc | MessageKind::Bytes);
     exchange.response.as_ref().is_some_and(upgrade) || messages.iter().any(socket)
 }
 

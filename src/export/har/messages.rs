@@ -26,7 +26,7 @@ pub(super) fn list(
 ) -> Result<Listed, ExportError> {
     let mut listed = Listed::default();
     for message in messages {
-        if message.kind == MessageKind::Grpc {
+        if matches!(message.kind, MessageKind::Grpc | MessageKind::Bytes) {
             continue;
         }
         let payload = match reader.load(&message.body, options.body_limit) {
@@ -54,7 +54,7 @@ fn socket(message: &Message, payload: Vec<u8>, time: Value) -> Value {
         MessageKind::Close => 8,
         MessageKind::Ping => 9,
         MessageKind::Pong => 10,
-        MessageKind::Binary | MessageKind::Event | MessageKind::Grpc => 2,
+        MessageKind::Binary | MessageKind::Event | MessageKind::Grpc | MessageKind::Bytes => 2,
     };
     let data = if opcode == 1 && !message.compressed {
         String::from_utf8_lossy(&payload).into_owned()

@@ -2,7 +2,7 @@
 
 use crate::capture::CaptureError;
 use crate::model::{Exchange, Nanos, Request, Response, Side, Timing, Transport};
-use crate::observe::recorder::{Draft, NewMessage, Recorder};
+use crate::observe::recorder::{Draft, NewMessage, Put, Recorder, sentence};
 use crate::observe::streams::UnixNanos;
 use crate::observe::tls::Keyring;
 use crate::wire::http1::{RequestHead, ResponseHead, Spares};
@@ -17,8 +17,21 @@ pub(super) struct Desk {
     pub(super) tally: Tally,
     pub(super) spares: Spares,
     trouble: Option<CaptureError>,
+    /// What trouble with the capture means.
+    stance: Stance,
     /// There was trouble: nothing more is written.
     failed: bool,
+    /// Exchanges that the capture did not take.
+    pub(super) unwritten: u64,
+}
+
+/// What trouble with the capture means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// Nothing more is written: who can read the traffic again is told.
+    Stop,
+    /// What was not taken is marked, and the next is tried: the traffic does not come again.
+    GoOn,
 }
 
 /// What follows a piece of a body.
@@ -38,8 +51,16 @@ pub(super) struct Context<'a> {
 }
 
 impl Desk {
-    pub(super) fn new(recorder: Recorder) -> Self {
-        Self { recorder, tally: Tally::default(), spares: Spares::default(), trouble: None, failed: false }
+    pub(super) fn new(recorder: Recorder, stance: Stance) -> Self {
+        Self {
+            recorder,
+            tally: Tally::default(),
+            spares: Spares::default(),
+            trouble: None,
+            stance,
+            failed: false,
+            unwritten: 0,
+        }
     }
 
     /// The first thing that went wrong with the capture.
@@ -66,21 +87,21 @@ impl Desk {
         if self.failed {
             return None;
         }
-        match self.recorder.begin(request, timing, transport) {
-            Ok(draft) => Some(draft),
-            Err(error) => {
-                self.note(Err(error));
-                None
-            }
-        }
+        let draft = self.recorder.begin_anyway(request, timing, transport);
+        let announced = self.recorder.announce();
+        self.note(announced);
+        (!self.failed).then_some(draft)
     }
 
     pub(super) fn body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8], more: More) {
+        if draft.is_damaged() {
+            return;
+        }
         let result = match more {
             More::Maybe => self.recorder.body(draft, side, bytes),
             More::None => self.recorder.last_of_body(draft, side, bytes),
         };
-        self.note(result);
+        self.note_for(draft, result);
     }
 
     pub(super) fn response(&mut self, draft: &mut Draft, response: Response) {
@@ -90,24 +111,24 @@ impl Desk {
     pub(super) fn message(&mut self, draft: &mut Draft, message: NewMessage<'_>) {
         self.tally.messages += 1;
         let result = self.recorder.message(draft, message);
-        self.note(result);
+        self.note_for(draft, result);
     }
 
     pub(super) fn finish(&mut self, draft: Draft) {
         if self.failed {
             return;
         }
-        let reason = draft.exchange.incomplete.as_ref().map(ToString::to_string);
-        match self.recorder.write(draft) {
-            Ok(exchange) => {
-                self.tally.exchanges += 1;
-                if let Some(reason) = reason {
-                    self.tally.incomplete(reason);
-                }
-                self.leave(exchange);
-            }
-            Err(error) => self.note(Err(error)),
+        let Put { exchange, written, trouble } = self.recorder.put(draft);
+        self.note(trouble.map_or(Ok(()), Err));
+        if !written {
+            self.unwritten += 1;
+            return;
         }
+        self.tally.exchanges += 1;
+        if let Some(reason) = &exchange.incomplete {
+            self.tally.incomplete(reason.to_string());
+        }
+        self.leave(exchange);
     }
 
     /// What is left of an exchange that was written.
@@ -119,10 +140,17 @@ impl Desk {
         }
     }
 
-    fn note(&mut self, result: Result<(), CaptureError>) {
+    fn note_for(&mut self, draft: &mut Draft, result: Result<(), CaptureError>) {
+        if let Err(error) = &result {
+            draft.damage(sentence(error));
+        }
+        self.note(result);
+    }
+
+    pub(super) fn note(&mut self, result: Result<(), CaptureError>) {
         if let Err(error) = result {
             self.trouble.get_or_insert(error);
-            self.failed = true;
+            self.failed = self.stance == Stance::Stop;
         }
     }
 }

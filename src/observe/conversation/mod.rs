@@ -9,7 +9,9 @@ mod http2;
 mod inside;
 mod open;
 mod path;
+mod raw;
 mod reasons;
+mod relayed;
 mod sniffing;
 mod socks;
 mod talk;
@@ -33,6 +35,9 @@ use desk::{Context, Desk};
 use path::Path;
 use talk::{Layer, Talk};
 
+pub use desk::Stance;
+pub use path::Secured;
+pub use relayed::{Closed, Relayed, Speaks, Underway};
 pub use tally::{OTHERS, Tally, Traffic};
 
 /// All connections of an import, and where their exchanges go.
@@ -55,8 +60,8 @@ struct Connection {
 
 impl Conversations {
     /// Writes to `recorder`; decrypts with `keys`.
-    pub fn new(recorder: Recorder, keys: Keyring) -> Self {
-        Self { desk: Desk::new(recorder), keys, open: HashMap::default() }
+    pub fn new(recorder: Recorder, keys: Keyring, stance: Stance) -> Self {
+        Self { desk: Desk::new(recorder, stance), keys, open: HashMap::default() }
     }
 
     /// The secrets, to add more.
@@ -74,12 +79,12 @@ impl Conversations {
         &self.desk.tally
     }
 
-    /// What went wrong with the capture. When something did, nothing more is written.
+    /// The first thing that went wrong with the capture.
     pub fn trouble(&self) -> Option<&CaptureError> {
         self.desk.trouble()
     }
 
-    /// The same, to be passed on; nothing more is written all the same.
+    /// The same, to be passed on.
     pub fn take_trouble(&mut self) -> Option<CaptureError> {
         self.desk.take_trouble()
     }

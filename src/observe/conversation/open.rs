@@ -4,7 +4,7 @@ use crate::model::{Body, Headers, Incomplete, Nanos, Remark, Request, Response, 
 use crate::observe::recorder::Draft;
 use crate::wire::http1::Leniencies;
 
-use super::desk::{Context, More};
+use super::desk::{Context, Desk, More};
 use super::inside::Inside;
 use super::reasons;
 
@@ -29,7 +29,12 @@ impl Open {
         let inside = Inside::of(Side::Request, &request.headers);
         let mut draft = cx.desk.begin(request, timing, cx.path.transport(stream))?;
         draft.exchange.remarks.extend(tap);
-        Some(Box::new(Self { draft, inside: [inside, None], told: Default::default() }))
+        Some(Box::new(Self::new(draft, inside)))
+    }
+
+    /// Its request may hold messages.
+    pub(super) fn new(draft: Draft, inside: Option<Box<Inside>>) -> Self {
+        Self { draft, inside: [inside, None], told: Default::default() }
     }
 
     /// Begins an exchange whose request nobody saw, for what was seen of its response.
@@ -74,24 +79,24 @@ impl Open {
     }
 
     /// The next body bytes, seen at `at`.
-    pub(super) fn body(&mut self, cx: &mut Context<'_>, side: Side, at: Nanos, bytes: &[u8], more: More) {
-        cx.desk.body(&mut self.draft, side, bytes, more);
+    pub(super) fn body(&mut self, desk: &mut Desk, side: Side, at: Nanos, bytes: &[u8], more: More) {
+        desk.body(&mut self.draft, side, bytes, more);
         if let Some(inside) = &mut self.inside[index(side)] {
-            inside.read(cx.desk, &mut self.draft, at, bytes);
+            inside.read(desk, &mut self.draft, at, bytes);
         }
     }
 
     /// So many bytes of a body were not seen; 0 when it is not known how many.
-    pub(super) fn gap(&mut self, cx: &mut Context<'_>, side: Side, bytes: u64) {
-        cx.desk.recorder.gap(&mut self.draft, side, bytes);
+    pub(super) fn gap(&mut self, desk: &mut Desk, side: Side, bytes: u64) {
+        desk.recorder.gap(&mut self.draft, side, bytes);
         if let Some(inside) = &mut self.inside[index(side)] {
-            inside.gap(cx.desk, &mut self.draft, bytes);
+            inside.gap(desk, &mut self.draft, bytes);
         }
     }
 
     /// The request is whole.
-    pub(super) fn request_done(&mut self, cx: &mut Context<'_>, at: Nanos, trailers: Headers) {
-        self.end_inside(cx, Side::Request, at);
+    pub(super) fn request_done(&mut self, desk: &mut Desk, at: Nanos, trailers: Headers) {
+        self.end_inside(desk, Side::Request, at);
         self.draft.exchange.timing.request_done = Some(at);
         self.draft.exchange.request.trailers = trailers;
     }
@@ -102,17 +107,17 @@ impl Open {
     }
 
     /// The head of the final response; its first byte was seen at `first`.
-    pub(super) fn response(&mut self, cx: &mut Context<'_>, response: Response, first: Nanos) {
+    pub(super) fn response(&mut self, desk: &mut Desk, response: Response, first: Nanos) {
         let timing = &mut self.draft.exchange.timing;
         timing.upstream_first = Some(first);
         timing.client_first = Some(first);
         self.inside[1] = Inside::of(Side::Response, &response.headers);
-        cx.desk.response(&mut self.draft, response);
+        desk.response(&mut self.draft, response);
     }
 
     /// The response is whole.
-    pub(super) fn response_done(&mut self, cx: &mut Context<'_>, at: Nanos, trailers: Headers) {
-        self.end_inside(cx, Side::Response, at);
+    pub(super) fn response_done(&mut self, desk: &mut Desk, at: Nanos, trailers: Headers) {
+        self.end_inside(desk, Side::Response, at);
         let exchange = &mut self.draft.exchange;
         exchange.timing.upstream_done = Some(at);
         exchange.timing.finished = at;
@@ -146,10 +151,10 @@ impl Open {
     }
 
     /// It is over. `at` counts when the response is not whole.
-    pub(super) fn finish(mut self, cx: &mut Context<'_>, at: Nanos) {
+    pub(super) fn finish(mut self, desk: &mut Desk, at: Nanos) {
         for (side, told) in [(Side::Request, self.told[0]), (Side::Response, self.told[1])] {
-            self.end_inside(cx, side, at);
-            cx.desk.tally.lenient(told);
+            self.end_inside(desk, side, at);
+            desk.tally.lenient(told);
             for leniency in told.iter() {
                 self.remark(format!("{}: {leniency}", word(side)));
             }
@@ -158,12 +163,12 @@ impl Open {
         if timing.upstream_done.is_none() {
             timing.finished = at.max(timing.started);
         }
-        cx.desk.finish(self.draft);
+        desk.finish(self.draft);
     }
 
-    fn end_inside(&mut self, cx: &mut Context<'_>, side: Side, at: Nanos) {
+    fn end_inside(&mut self, desk: &mut Desk, side: Side, at: Nanos) {
         if let Some(mut inside) = self.inside[index(side)].take() {
-            inside.end(cx.desk, &mut self.draft, at);
+            inside.end(desk, &mut self.draft, at);
         }
     }
 }

@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use crate::model::{Nanos, Origin, Remark, Scheme, Span, Timing, Transport};
 use crate::observe::streams::{Opening, UnixNanos};
 
+use super::relayed::Relayed;
+
 /// One connection as its exchanges see it.
 #[derive(Debug)]
 pub(super) struct Path {
-    /// Its number in the capture, for both ends.
+    /// Its number in the capture, for both ends; relayed, that of the client's end.
     pub(super) number: u64,
+    /// The number of the server's end.
+    upstream: u64,
     /// Who asks.
     pub(super) client: SocketAddr,
     /// Who answers.
@@ -30,13 +34,13 @@ pub(super) struct Path {
 
 /// What TLS agreed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Secured {
+pub struct Secured {
     /// Such as `TLSv1.3`.
-    pub(super) version: Option<String>,
+    pub version: Option<String>,
     /// Name the client asked for.
-    pub(super) sni: Option<String>,
+    pub sni: Option<String>,
     /// Protocol agreed.
-    pub(super) alpn: Option<String>,
+    pub alpn: Option<String>,
 }
 
 /// A server as a proxy's client names it.
@@ -72,12 +76,30 @@ impl Path {
         let tap = (client_ns.is_some() || server_ns.is_some()).then_some(Remark::Tap { client_ns, server_ns });
         Self {
             number,
+            upstream: number,
             client: opening.client,
             server: opening.server,
             midway: opening.midway,
             secured: None,
             asked: None,
             first: (connect.is_some() || tap.is_some()).then(|| Box::new(First { connect, tls: None, tap })),
+            bytes: 0,
+            depth: 0,
+        }
+    }
+
+    /// Of a connection that is relayed, as whoever relays it knows it.
+    pub(super) fn relayed(relayed: Relayed) -> Self {
+        let Relayed { client, connection, upstream, host, port, secured, connect, tls } = relayed;
+        Self {
+            number: connection,
+            upstream,
+            client,
+            server: (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
+            midway: false,
+            secured: secured.map(Box::new),
+            asked: Some(Box::new(Named { host, port })),
+            first: connect.map(|connect| Box::new(First { connect: Some(connect), tls, tap: None })),
             bytes: 0,
             depth: 0,
         }
@@ -125,7 +147,7 @@ impl Path {
         Transport {
             client: self.client,
             client_connection: self.number,
-            upstream_connection: Some(self.number),
+            upstream_connection: Some(self.upstream),
             stream,
             tls: secured.and_then(|s| s.version.clone()),
             alpn: secured.and_then(|s| s.alpn.clone()),

@@ -9,6 +9,7 @@ pub(super) fn inside(side: Side, how: Ending) -> Incomplete {
         (Side::Request, Ending::Fin) => Incomplete::Client("closed inside the request".into()),
         (Side::Response, Ending::Fin) => Incomplete::Upstream("closed inside the response".into()),
         (_, Ending::Reset) => reset(side),
+        (_, Ending::Stopped) => Incomplete::Stopped,
         (Side::Request, Ending::EndOfCapture) => not_recorded("the capture ends inside the request"),
         (Side::Response, Ending::EndOfCapture) => not_recorded("the capture ends inside the response"),
         (Side::Request, Ending::Reused | Ending::Forgotten) => not_recorded("the end of the request was not captured"),
@@ -31,6 +32,7 @@ pub(super) fn unanswered(how: Ending) -> Incomplete {
     match how {
         Ending::Fin => Incomplete::Upstream("closed without an answer".into()),
         Ending::Reset => reset(Side::Response),
+        Ending::Stopped => Incomplete::Stopped,
         Ending::EndOfCapture => not_recorded("the capture ends before the response"),
         Ending::Reused | Ending::Forgotten => response_lost(),
     }

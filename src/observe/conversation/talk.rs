@@ -16,6 +16,7 @@ use super::desk::Context;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::open::index;
+use super::raw::Raw;
 use super::sniffing::Sniffing;
 use super::socks::Socks;
 use super::tls::Tls;
@@ -45,6 +46,8 @@ pub(super) enum Layer {
     Tls(Box<Tls>),
     Socks(Box<Socks>),
     WebSocket(Box<WebSocket>),
+    /// Something that is not looked into, and recorded as it is.
+    Raw(Box<Raw>),
     /// Something that is not looked into.
     Opaque(&'static str),
 }
@@ -117,6 +120,10 @@ impl Talk {
                 layer.gap(cx, side, bytes);
                 None
             }
+            Layer::Raw(layer) => {
+                layer.gap(cx, side, bytes);
+                None
+            }
             Layer::Opaque(_) => None,
         };
         if let Some(turn) = turn {
@@ -148,6 +155,7 @@ impl Talk {
             Layer::Tls(layer) => layer.label(),
             Layer::Socks(_) => "SOCKS",
             Layer::WebSocket(_) => "WebSocket",
+            Layer::Raw(_) => "not HTTP",
         }
     }
 
@@ -182,6 +190,10 @@ impl Talk {
             }
             Layer::Socks(layer) => layer.bytes(cx, side, at, bytes),
             Layer::WebSocket(layer) => {
+                layer.bytes(cx, side, at, bytes);
+                None
+            }
+            Layer::Raw(layer) => {
                 layer.bytes(cx, side, at, bytes);
                 None
             }
@@ -220,6 +232,7 @@ impl Talk {
             Layer::Http2(layer) => layer.ended(cx, side, at, how),
             Layer::Tls(layer) => layer.ended(cx, self.depth, side, at, how),
             Layer::WebSocket(layer) => layer.ended(cx, side, at, how),
+            Layer::Raw(layer) => layer.ended(cx, side, at, how),
             Layer::Sniffing(_) | Layer::Socks(_) | Layer::Opaque(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! A connection that became a WebSocket: its messages belong to the exchange that opened it.
 
-use crate::model::{MessageKind, Nanos, Side};
+use crate::model::{Incomplete, MessageKind, Nanos, Side};
 use crate::observe::recorder::NewMessage;
 use crate::observe::streams::Ending;
 use crate::wire::websocket::{Deflate, Found, Reader};
@@ -50,7 +50,7 @@ impl WebSocket {
         if self.ended == [true; 2]
             && let Some(open) = self.open.take()
         {
-            open.finish(cx, at);
+            open.finish(cx.desk, at);
         }
     }
 }
@@ -97,6 +97,7 @@ impl Frames {
         match how {
             Ending::Fin => {}
             Ending::Reset => open.fail(reasons::reset(side)),
+            Ending::Stopped => open.fail(Incomplete::Stopped),
             Ending::EndOfCapture => open.fail(reasons::not_recorded("the capture ends inside the WebSocket")),
             Ending::Reused | Ending::Forgotten => {
                 open.fail(reasons::not_recorded("the end of the WebSocket was not captured"));

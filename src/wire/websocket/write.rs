@@ -31,7 +31,7 @@ impl Frame<'_> {
             Some(MessageKind::Close) => 8,
             Some(MessageKind::Ping) => 9,
             Some(MessageKind::Pong) => 10,
-            Some(MessageKind::Binary | MessageKind::Event | MessageKind::Grpc) => 2,
+            Some(MessageKind::Binary | MessageKind::Event | MessageKind::Grpc | MessageKind::Bytes) => 2,
         };
         out.push(opcode | if self.fin { 0x80 } else { 0 } | if self.compressed { 0x40 } else { 0 });
         let masked = if self.mask.is_some() { 0x80 } else { 0 };

@@ -254,7 +254,7 @@ impl Http1 {
         if half.reader.is_in_open_body() && !half.held.is_empty() {
             let held = std::mem::take(&mut half.held);
             if let Some(open) = self.current(side) {
-                open.body(cx, side, at, &held, More::None);
+                open.body(cx.desk, side, at, &held, More::None);
             }
         }
     }
@@ -282,7 +282,7 @@ impl Http1 {
 
     fn missing(&mut self, cx: &mut Context<'_>, side: Side, bytes: u64) {
         if let Some(open) = self.current(side) {
-            open.gap(cx, side, bytes);
+            open.gap(cx.desk, side, bytes);
         }
     }
 
@@ -303,7 +303,7 @@ impl Http1 {
             }
             Side::Response => match std::mem::replace(&mut self.receiving, Receiving::Nothing) {
                 Receiving::Nothing => {}
-                Receiving::Unasked(open) => open.finish(cx, at),
+                Receiving::Unasked(open) => open.finish(cx.desk, at),
                 Receiving::Front => {
                     if let Some(asked) = self.pairing.front() {
                         asked.answered = true;
@@ -324,7 +324,7 @@ impl Http1 {
 
     fn finish(cx: &mut Context<'_>, asked: Asked, at: Nanos) {
         match asked.what {
-            What::Open(open) => open.finish(cx, at),
+            What::Open(open) => open.finish(cx.desk, at),
             What::Connect(_) => {}
         }
     }
@@ -334,7 +334,7 @@ impl Http1 {
         let how = self.responses.ended.map_or(Ending::EndOfCapture, |(how, _)| how);
         if let Receiving::Unasked(mut open) = std::mem::replace(&mut self.receiving, Receiving::Nothing) {
             open.fail(reasons::inside(Side::Response, how));
-            open.finish(cx, at);
+            open.finish(cx.desk, at);
         }
         while let Some(asked) = self.pairing.take_front() {
             let reason = if asked.answered { reasons::refused() } else { self.why_unanswered(&asked, how) };
@@ -353,7 +353,7 @@ impl Http1 {
             if !answered {
                 open.fail(reason);
             }
-            open.finish(cx, at);
+            open.finish(cx.desk, at);
         }
     }
 
@@ -365,7 +365,7 @@ impl Http1 {
                 let (request, started, done) = *held;
                 let mut open = Open::begin(cx, request, started, None)?;
                 if let Some(done) = done {
-                    open.request_done(cx, done, Default::default());
+                    open.request_done(cx.desk, done, Default::default());
                 }
                 Some(open)
             }

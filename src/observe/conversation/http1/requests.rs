@@ -42,7 +42,7 @@ impl Http1 {
             Some(Event::Body(range)) => {
                 let more = if half.reader.is_at_end() { More::None } else { More::Maybe };
                 if let Some(open) = self.current(Side::Request) {
-                    open.body(cx, Side::Request, at, &rest[range], more);
+                    open.body(cx.desk, Side::Request, at, &rest[range], more);
                 }
             }
             Some(Event::End(trailers)) => {
@@ -112,7 +112,7 @@ impl Http1 {
         if let Some(asked) = self.pairing.sending() {
             asked.sent = true;
             match &mut asked.what {
-                What::Open(open) => open.request_done(cx, at, trailers),
+                What::Open(open) => open.request_done(cx.desk, at, trailers),
                 What::Connect(held) => held.2 = Some(at),
             }
         }

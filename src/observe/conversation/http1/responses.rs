@@ -53,7 +53,7 @@ impl Http1 {
             Some(Event::Body(range)) => {
                 let more = if half.reader.is_at_end() { More::None } else { More::Maybe };
                 if let Some(open) = self.current(Side::Response) {
-                    open.body(cx, Side::Response, at, &rest[range], more);
+                    open.body(cx.desk, Side::Response, at, &rest[range], more);
                 }
             }
             Some(Event::End(trailers)) => {
@@ -94,7 +94,7 @@ impl Http1 {
         let started = self.responses.started;
         self.tell(Side::Response);
         if let Some(open) = self.current(Side::Response) {
-            open.response(cx, response, started);
+            open.response(cx.desk, response, started);
         }
         None
     }
@@ -108,7 +108,7 @@ impl Http1 {
         let started = self.responses.started;
         self.begin_refused_connect(cx);
         if let Some(open) = self.current(Side::Response) {
-            open.response(cx, response_of(head), started);
+            open.response(cx.desk, response_of(head), started);
         }
         known
     }
@@ -154,7 +154,7 @@ impl Http1 {
             let (request, started, done) = (held.0.clone(), held.1, held.2);
             if let Some(mut open) = Open::begin(cx, request, started, None) {
                 if let Some(done) = done {
-                    open.request_done(cx, done, Headers::default());
+                    open.request_done(cx.desk, done, Headers::default());
                 }
                 asked.what = What::Open(open);
             }
@@ -164,7 +164,7 @@ impl Http1 {
     fn response_ends(&mut self, cx: &mut Context<'_>, trailers: Headers) {
         let at = self.responses.last;
         if let Some(open) = self.current(Side::Response) {
-            open.response_done(cx, at, trailers);
+            open.response_done(cx.desk, at, trailers);
         }
         self.break_off(cx, Side::Response, at);
     }
@@ -232,19 +232,19 @@ fn upgrade(cx: &mut Context<'_>, mut open: Box<Open>, response: Response, first:
         || (unasked && protocol.eq_ignore_ascii_case("websocket"))
     {
         let deflate = websocket::Deflate::agreed(&response.headers);
-        open.response(cx, response, first);
-        open.response_done(cx, at, Headers::default());
+        open.response(cx.desk, response, first);
+        open.response_done(cx.desk, at, Headers::default());
         return Layer::WebSocket(Box::new(WebSocket::new(open, deflate)));
     }
     if protocol.eq_ignore_ascii_case("h2c") {
         open.interim(response);
         return Layer::Http2(Box::new(Http2::upgraded(open)));
     }
-    open.response(cx, response, first);
-    open.response_done(cx, at, Headers::default());
+    open.response(cx.desk, response, first);
+    open.response_done(cx.desk, at, Headers::default());
     let protocol = if protocol.is_empty() { "another protocol".to_owned() } else { protocol };
     open.fail(Incomplete::Upgraded(protocol));
-    open.finish(cx, at);
+    open.finish(cx.desk, at);
     Layer::Opaque("HTTP upgrade")
 }
 

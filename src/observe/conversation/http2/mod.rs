@@ -207,7 +207,7 @@ impl Streams {
         }
         let Some(What::Exchange(mut open)) = begin(cx, at, promised, Head::of(Side::Request, fields)) else { return };
         open.remark("pushed by the server");
-        open.request_done(cx, at, Headers::default());
+        open.request_done(cx.desk, at, Headers::default());
         let mut stream = Stream::new(What::Exchange(open), at);
         stream.done[0] = true;
         self.insert(cx, at, promised, stream);

@@ -71,7 +71,7 @@ impl Stream {
             What::Exchange(_) if side == Side::Response && !self.answered => self.headless += bytes.len() as u64,
             What::Exchange(open) => {
                 if !bytes.is_empty() {
-                    open.body(cx, side, at, bytes, More::Maybe);
+                    open.body(cx.desk, side, at, bytes, More::Maybe);
                 }
             }
             What::WebSocket(open, frames) => frames.read(cx, open, side, at, bytes),
@@ -86,7 +86,7 @@ impl Stream {
 
     pub(super) fn gap(&mut self, cx: &mut Context<'_>, side: Side, at: Nanos, bytes: u64) {
         match &mut self.what {
-            What::Exchange(open) => open.gap(cx, side, bytes),
+            What::Exchange(open) => open.gap(cx.desk, side, bytes),
             What::WebSocket(open, frames) => frames.gap(cx, open, side, bytes),
             What::Connect(_) | What::Gone => {}
             What::Tunnel(tunnel) => {
@@ -114,8 +114,8 @@ impl Stream {
         self.what = match std::mem::replace(&mut self.what, What::Gone) {
             What::Exchange(mut open) if self.asks_websocket && opens => {
                 let deflate = crate::wire::websocket::Deflate::agreed(&response.headers);
-                open.response(cx, response, at);
-                open.response_done(cx, at, Headers::default());
+                open.response(cx.desk, response, at);
+                open.response_done(cx.desk, at, Headers::default());
                 What::WebSocket(open, Box::new(Frames::new(deflate)))
             }
             What::Connect(held) if opens => tunnel(cx, &held.0.target),
@@ -123,15 +123,15 @@ impl Stream {
                 let (request, started) = *held;
                 match Open::begin(cx, request, started, None) {
                     Some(mut open) => {
-                        open.request_done(cx, started, Headers::default());
-                        open.response(cx, response, at);
+                        open.request_done(cx.desk, started, Headers::default());
+                        open.response(cx.desk, response, at);
                         What::Exchange(open)
                     }
                     None => return,
                 }
             }
             What::Exchange(mut open) => {
-                open.response(cx, response, at);
+                open.response(cx.desk, response, at);
                 What::Exchange(open)
             }
             other => other,
@@ -144,8 +144,8 @@ impl Stream {
         self.done[index(side)] = true;
         self.settle(cx, side);
         match &mut self.what {
-            What::Exchange(open) if side == Side::Request => open.request_done(cx, at, trailers),
-            What::Exchange(open) => open.response_done(cx, at, trailers),
+            What::Exchange(open) if side == Side::Request => open.request_done(cx.desk, at, trailers),
+            What::Exchange(open) => open.response_done(cx.desk, at, trailers),
             What::WebSocket(open, frames) => frames.end(cx, open, side, at, Ending::Fin),
             What::Connect(_) | What::Gone => {}
             What::Tunnel(tunnel) => {
@@ -172,7 +172,7 @@ impl Stream {
                     open.remark(format!("{} bytes of a response whose head was not captured", self.headless));
                 }
                 reason.into_iter().for_each(|reason| open.fail(reason));
-                open.finish(cx, at);
+                open.finish(cx.desk, at);
             }
             What::WebSocket(mut open, mut frames) => {
                 for side in [Side::Request, Side::Response] {
@@ -180,12 +180,12 @@ impl Stream {
                         frames.end(cx, &mut open, side, at, how);
                     }
                 }
-                open.finish(cx, at);
+                open.finish(cx.desk, at);
             }
             What::Connect(held) => {
                 if let (Some(mut open), reason) = (Open::begin(cx, held.0, held.1, None), reason) {
                     reason.into_iter().for_each(|reason| open.fail(reason));
-                    open.finish(cx, at);
+                    open.finish(cx.desk, at);
                 }
             }
             What::Tunnel(tunnel) => {

@@ -18,7 +18,7 @@ use crate::observe::streams::{ConnectionId, Ending, Opening, Streams};
 use crate::observe::tls::Keyring;
 use crate::wire::identity::Sessions;
 
-use super::{Connection, Conversations, Tally};
+use super::{Connection, Conversations, Stance, Tally};
 
 const MS: u64 = 1_000_000;
 /// Wall clock at which every test begins.
@@ -105,7 +105,7 @@ impl Play {
         let dir = TempDir::new().unwrap();
         let path: PathBuf = dir.path().join("a.dub");
         let recorder = Recorder::create(&path, "test", START, Sessions::default()).unwrap();
-        Self { dir, conversations: Conversations::new(recorder, Keyring::default()), now: START + 5 * MS }
+        Self { dir, conversations: Conversations::new(recorder, Keyring::default(), Stance::Stop), now: START + 5 * MS }
     }
 
     pub(super) fn open(&mut self, id: u64, opening: &Opening) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use overdub::capture::Reader;
 use overdub::export;
-use overdub::observe::conversation::Conversations;
+use overdub::observe::conversation::{Conversations, Stance};
 use overdub::observe::streams::{ConnectionId, Ending, Opening, Streams};
 use overdub::observe::tls::Keyring;
 use overdub::import::{self, Cached, Config, Control, har};
@@ -85,7 +85,7 @@ pub fn conversation(bench: &Bench, input: &[u8]) {
     let recorder = Recorder::create(&output, "fuzz", at, sessions).expect("a capture can be made");
     let mut keyring = Keyring::default();
     keyring.add(keys);
-    let mut conversations = Conversations::new(recorder, keyring);
+    let mut conversations = Conversations::new(recorder, keyring, Stance::Stop);
     let address = |host: u8, port: u16| SocketAddr::from(([10, 0, 0, host], port));
     let midway = flags & 1 != 0;
     let opening = Opening {
