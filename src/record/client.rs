@@ -18,6 +18,7 @@ use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
 use super::target::{Route, RouteError, Routed, route};
 use super::tee::{Ending, Tape};
+use super::tls;
 use super::tunnel;
 use super::upstream::{ConnectError, Pool, Upstream};
 
@@ -240,7 +241,7 @@ impl Client {
         }
         match self.pool.take(origin).await {
             Some(upstream) => Ok(upstream),
-            None => Upstream::open(&self.proxy, origin, self.sni.as_deref()).await,
+            None => Upstream::open(&self.proxy, origin, self.sni.as_deref(), &vec![tls::HTTP1.to_vec()]).await,
         }
     }
 

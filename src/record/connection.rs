@@ -1,7 +1,6 @@
 //! One client connection from its first byte: plain HTTP to the proxy, or a tunnel in which TLS, HTTP or anything else
 //! may follow.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,29 +9,26 @@ use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::select;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
 use crate::model::{Origin, Scheme};
-use crate::observe::conversation::{Relayed, Speaks};
-use crate::wire::http2;
+use crate::observe::conversation::Speaks;
 
 use super::Proxy;
 use super::client::{Client, Farewell};
 use super::link::Link;
 use super::listener::Stop;
 use super::names::Names;
+use super::opening::Opening;
 use super::pages::Page;
 use super::target::Route;
+use super::tls::{self, Asked, Learned};
 use super::tunnel;
-use super::upstream::{Upstream, dial};
+use super::upstream::{ConnectError, Upstream};
 
-/// A client that says nothing for so long waits for the server to speak first.
-const SILENCE: Duration = Duration::from_secs(1);
 /// For a TLS handshake with a client.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
-/// Longest method that is recognised.
-const METHOD_BYTES: usize = 20;
 
 /// Who is at the other end of a client connection.
 #[derive(Clone, Copy, Debug)]
@@ -63,59 +59,23 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream, peer: SocketAddr, s
     proxy.tee.client_closed(visitor.number);
 }
 
-/// What a client begins with inside a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opening {
-    Tls,
-    Http,
-    /// HTTP/2 in clear text, by prior knowledge.
-    Http2,
-    Other,
-    Closed,
-}
-
-impl Opening {
-    /// By the first bytes; none when there are too few.
-    fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [] | [0x16] => None,
-            [0x16, 0x03, ..] => Some(Self::Tls),
-            _ if http2::looks_like_preface(bytes) == Some(true) => Some(Self::Http2),
-            _ if http2::looks_like_preface(bytes).is_none() => None,
-            _ => {
-                let method = bytes.iter().take(METHOD_BYTES).take_while(|b| b.is_ascii_uppercase()).count();
-                match bytes.get(method) {
-                    None if method < METHOD_BYTES => None,
-                    Some(b' ') if method > 0 => Some(Self::Http),
-                    _ => Some(Self::Other),
-                }
-            }
-        }
-    }
-
-    async fn sniff(link: &mut Link, stop: &mut Stop) -> Self {
-        let patience = Instant::now() + SILENCE;
-        loop {
-            if let Some(opening) = Self::of(&link.intake.bytes) {
-                return opening;
-            }
-            select! {
-                biased;
-                more = link.intake.more() => if !matches!(more, Ok(1..)) { return Self::Closed },
-                () = stop.requested() => return Self::Closed,
-                () = sleep_until(patience) => return Self::Other,
-            }
-        }
-    }
-}
-
 /// A tunnel that a client asked for.
 struct Tunnel {
     proxy: Arc<Proxy>,
     visitor: Visitor,
-    /// Host and port asked for; the scheme is not known yet.
+    /// Host and port asked for; `https` once the client has begun TLS.
     origin: Origin,
     stop: Stop,
+}
+
+/// A server that was tried before the client has asked for anything of it.
+type Tried = Option<Result<Upstream, ConnectError>>;
+
+/// TLS that we ended.
+struct Secured {
+    sni: Option<String>,
+    /// What client and server have agreed on.
+    alpn: Option<Vec<u8>>,
 }
 
 impl Tunnel {
@@ -124,108 +84,150 @@ impl Tunnel {
         if welcome.is_err() || link.outlet.flush().await.is_err() {
             return;
         }
+        let origin = Origin { scheme: Scheme::Http, ..self.origin.clone() };
         match Opening::sniff(&mut link, &mut self.stop).await {
             Opening::Tls => self.intercept(link).await,
-            Opening::Http => {
-                let route = Route::Fixed(Origin { scheme: Scheme::Http, ..self.origin });
-                Client::new(self.proxy, self.visitor, link, route, self.stop).converse().await;
-            }
-            Opening::Http2 => self.pass(link, Speaks::Http2).await,
-            Opening::Other => self.pass(link, Speaks::Unknown("a tunnel without HTTP".to_owned())).await,
-            Opening::Closed => {}
+            opening => Self { origin, ..self }.begin(opening, link, None, None).await,
         }
+    }
+
+    /// Serves what the client begins with.
+    async fn begin(mut self, opening: Opening, mut link: Link, secured: Option<Secured>, tried: Tried) {
+        let other = |secured: &Option<Secured>| match secured {
+            Some(Secured { alpn: Some(alpn), .. }) => String::from_utf8_lossy(alpn).into_owned(),
+            Some(_) => "something in TLS that is not HTTP".to_owned(),
+            None => "something that is not HTTP".to_owned(),
+        };
+        match opening {
+            Opening::Closed => {}
+            Opening::Http => self.converse(link, secured, tried).await,
+            Opening::Http2 => {
+                if self.speaks(&mut link).await
+                    && let Some(server) = self.server(&secured, tried).await
+                {
+                    self.pass(link, server, secured, Speaks::Http2).await;
+                }
+            }
+            // TLS inside TLS is passed on like anything else.
+            Opening::Other | Opening::Tls => {
+                self.proxy.tally.tunnel(&self.origin.authority());
+                if let Some(server) = self.server(&secured, tried).await {
+                    let speaks = Speaks::Unknown(other(&secured));
+                    self.pass(link, server, secured, speaks).await;
+                }
+            }
+            Opening::Silence => {
+                let Some(mut server) = self.server(&secured, tried).await else { return };
+                let opening = Opening::sniff_both(&mut link, &mut server.link, &mut self.stop).await;
+                Box::pin(self.begin(opening, link, secured, Some(Ok(server)))).await;
+            }
+        }
+    }
+
+    async fn converse(self, link: Link, secured: Option<Secured>, tried: Tried) {
+        let sni = secured.and_then(|secured| secured.sni);
+        let client = Client::new(self.proxy, self.visitor, link, Route::Fixed(self.origin), self.stop);
+        client.secured(sni, tried).converse().await;
+    }
+
+    /// Waits for the first bytes of a client that agreed on HTTP/2, which it sends whatever the server does (RFC 9113 §3.4). False
+    /// when there are none.
+    async fn speaks(&mut self, link: &mut Link) -> bool {
+        if !link.intake.bytes.is_empty() {
+            return true;
+        }
+        let host = &self.origin.host;
+        let first = select! {
+            biased;
+            first = link.intake.more() => first,
+            () = self.stop.requested() => return false,
+        };
+        match first {
+            Ok(0) => self.proxy.tally.silent(host),
+            Ok(_) => self.proxy.tally.spoken(host),
+            Err(ref error) => self.proxy.tally.rejected(host, error.to_string()),
+        }
+        matches!(first, Ok(1..))
+    }
+
+    /// The server that was tried, or else a new connection. None when there is none, which is told.
+    async fn server(&self, secured: &Option<Secured>, tried: Tried) -> Option<Upstream> {
+        let opened = match tried {
+            Some(tried) => tried,
+            None => {
+                let sni = secured.as_ref().and_then(|secured| secured.sni.as_deref());
+                let offers = secured.iter().filter_map(|secured| secured.alpn.clone()).collect();
+                Upstream::open(&self.proxy, &self.origin, sni, &offers).await
+            }
+        };
+        opened.map_err(|error| self.proxy.tally.unreachable(&self.origin.authority(), error.chain())).ok()
     }
 
     /// Passes bytes on as they are.
-    async fn pass(mut self, mut link: Link, speaks: Speaks) {
-        if matches!(speaks, Speaks::Unknown(_)) {
-            self.proxy.tally.tunnel(&self.origin.authority());
+    async fn pass(mut self, mut link: Link, mut server: Upstream, secured: Option<Secured>, speaks: Speaks) {
+        if let Some(secured) = &secured
+            && secured.alpn.as_deref() != server.alpn.as_deref().map(str::as_bytes)
+        {
+            let reason = "the server agrees on another protocol than before".to_owned();
+            self.proxy.tally.unreachable(&self.origin.authority(), reason);
+            return;
         }
-        match dial(&self.proxy, self.origin.dial_host(), self.origin.port).await {
-            Ok((tcp, connect)) => {
-                let mut server = Link::new(Box::new(tcp), self.proxy.clock);
-                let relayed = Relayed {
-                    client: self.visitor.peer,
-                    connection: self.visitor.number,
-                    upstream: self.proxy.next_upstream(),
-                    host: self.origin.host.clone(),
-                    port: self.origin.port,
-                    secured: None,
-                    connect: Some(connect),
-                    tls: None,
-                };
-                let wiretap = self.proxy.tee.relay(self.proxy.clock, relayed, speaks);
-                tunnel::copy(&mut link, &mut server, wiretap, &mut self.stop).await;
-            }
-            Err(error) => self.proxy.tally.unreachable(&self.origin.authority(), error.chain()),
-        }
+        let relayed = server.relayed(self.visitor, secured.and_then(|secured| secured.sni));
+        let wiretap = self.proxy.tee.relay(self.proxy.clock, relayed, speaks);
+        tunnel::copy(&mut link, &mut server.link, wiretap, &mut self.stop).await;
     }
 
-    /// Ends the client's TLS with a certificate of ours that has the names of the server's.
-    async fn intercept(self, link: Link) {
+    /// Ends the client's TLS with a certificate of ours that has the names of the server's, and agrees with the client on
+    /// what the server has chosen of its protocols.
+    async fn intercept(mut self, link: Link) {
         let hello = timeout(HANDSHAKE_LIMIT, LazyConfigAcceptor::new(Acceptor::default(), link.into_io())).await;
         let Ok(Ok(hello)) = hello else {
             self.proxy.tally.malformed();
             return;
         };
-        let sni = hello.client_hello().server_name().map(str::to_owned);
-        let asked = sni.as_deref().unwrap_or(self.origin.dial_host());
-        let learned = self.proxy.tls.learned(&self.origin, asked);
-        let tried = match learned {
-            Some(_) => None,
-            None => Some(Upstream::open(&self.proxy, &self.origin, sni.as_deref()).await),
+        let (sni, offers) = {
+            let hello = hello.client_hello();
+            (hello.server_name().map(str::to_owned), tls::offers(hello.alpn().into_iter().flatten()))
         };
-        let names = learned.or_else(|| self.proxy.tls.learned(&self.origin, asked));
-        let names = names.unwrap_or_else(|| Names::of_host(asked)).covering(asked);
-        let config = match self.proxy.tls.server_config(&names) {
+        let name = sni.clone().unwrap_or_else(|| self.origin.dial_host().to_owned());
+        let asked = Asked { origin: self.origin.clone(), sni: name.clone(), offers };
+        let known = self.proxy.tls.learned(&asked).filter(Learned::can_wait);
+        let tried = match known {
+            Some(_) => None,
+            None => Some(Upstream::open(&self.proxy, &self.origin, sni.as_deref(), &asked.offers).await),
+        };
+        let alpn = match (&tried, &known) {
+            (Some(Ok(server)), _) => server.alpn.clone().map(String::into_bytes),
+            (_, Some(known)) => known.alpn.clone(),
+            // To tell the client why there is no server.
+            _ => asked.offers.iter().any(|offer| offer == tls::HTTP1).then(|| tls::HTTP1.to_vec()),
+        };
+        let names = known.or_else(|| self.proxy.tls.learned(&asked)).map(|learned| learned.names);
+        let names = names.unwrap_or_else(|| Names::of_host(&name)).covering(&name);
+        let config = match self.proxy.tls.server_config(&names, alpn.as_deref()) {
             Ok(config) => config,
             Err(error) => {
                 self.proxy.tally.rejected(&self.origin.host, format!("no certificate could be made: {error}"));
                 return;
             }
         };
-        match timeout(HANDSHAKE_LIMIT, hello.into_stream(config)).await {
-            Ok(Ok(stream)) => {
-                let link = Link::new(Box::new(stream), self.proxy.clock);
-                let route = Route::Fixed(self.origin);
-                Client::new(self.proxy, self.visitor, link, route, self.stop).secured(sni, tried).converse().await;
+        let mut link = match timeout(HANDSHAKE_LIMIT, hello.into_stream(config)).await {
+            Ok(Ok(stream)) => Link::new(Box::new(stream), self.proxy.clock),
+            Ok(Err(error)) => return self.proxy.tally.rejected(&self.origin.host, error.to_string()),
+            Err(_) => {
+                return self.proxy.tally.rejected(&self.origin.host, "no handshake within 15 seconds".into());
             }
-            Ok(Err(error)) => self.proxy.tally.rejected(&self.origin.host, refusal(&error)),
-            Err(_) => self.proxy.tally.rejected(&self.origin.host, "no handshake within 15 seconds".into()),
-        }
-    }
-}
-
-/// Why a client broke off its handshake.
-fn refusal(error: &io::Error) -> String {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::NoApplicationProtocol) => "it speaks HTTP/2 only, which is not recorded".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_bytes_tell_what_a_tunnel_carries() {
-        for (bytes, opening) in [
-            (&b""[..], None),
-            (b"\x16", None),
-            (b"\x16\x03\x01", Some(Opening::Tls)),
-            (b"\x16\x02", Some(Opening::Other)),
-            (b"GE", None),
-            (b"GET ", Some(Opening::Http)),
-            (b"PROPFIND /", Some(Opening::Http)),
-            (b"PRI * HTTP/2.0\r\n", None),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Opening::Http2)),
-            (b"SSH-2.0-x", Some(Opening::Other)),
-            (b" GET", Some(Opening::Other)),
-            (b"\0\0\0\x08", Some(Opening::Other)),
-            (b"AAAAAAAAAAAAAAAAAAAAAAAA", Some(Opening::Other)),
-        ] {
-            assert_eq!(Opening::of(bytes), opening, "{bytes:?}");
-        }
+        };
+        let opening = match (&alpn, &tried) {
+            (Some(alpn), _) if alpn == b"h2" => Opening::Http2,
+            (Some(alpn), _) if alpn == tls::HTTP1 || alpn == b"http/1.0" => Opening::Http,
+            (Some(_), _) => Opening::Other,
+            (None, Some(Err(_))) => Opening::Http,
+            (None, _) => match Opening::sniff(&mut link, &mut self.stop).await {
+                Opening::Closed => Opening::Http,
+                opening => opening,
+            },
+        };
+        self.begin(opening, link, Some(Secured { sni, alpn }), tried).await;
     }
 }

@@ -17,6 +17,7 @@ mod link;
 mod listener;
 mod lru;
 mod names;
+mod opening;
 mod pages;
 mod relay;
 mod tally;

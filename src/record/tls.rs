@@ -19,8 +19,10 @@ use super::error::AuthorityError;
 use super::lru::Lru;
 use super::names::Names;
 
-/// What is offered and accepted on both sides today.
-const ALPN: &[u8] = b"http/1.1";
+/// What a client of HTTP/1 offers.
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+/// Most protocols of a client that are passed on, and the longest list of them in bytes.
+const MOST_OFFERS: usize = 16;
 const MOST_LEAVES: usize = 1000;
 const MOST_ORIGINS: usize = 10_000;
 
@@ -58,9 +60,46 @@ impl UpstreamTrust {
 pub(super) struct Tls {
     authority: CertificateAuthority,
     provider: Arc<CryptoProvider>,
-    connector: TlsConnector,
+    /// Offers no protocol.
+    client: ClientConfig,
+    /// Likewise.
     leaves: Mutex<Lru<Names, Arc<ServerConfig>>>,
-    learned: Mutex<Lru<(Origin, String), Names>>,
+    learned: Mutex<Lru<Asked, Learned>>,
+}
+
+/// Protocols by ALPN name, the preferred first (RFC 7301).
+pub(super) type Offers = Vec<Vec<u8>>;
+
+/// What a server was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    /// Which server.
+    pub(super) origin: Origin,
+    /// Name asked for in the handshake.
+    pub(super) sni: String,
+    /// Protocols offered.
+    pub(super) offers: Offers,
+}
+
+/// What it answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Learned {
+    /// Names in its certificate.
+    pub(super) names: Names,
+    /// Protocol it chose.
+    pub(super) alpn: Option<Vec<u8>>,
+}
+
+impl Learned {
+    /// Whether what is chosen can be spoken over a connection that is opened for each client only when it asks for something.
+    pub(super) fn can_wait(&self) -> bool {
+        self.alpn.as_deref() == Some(HTTP1)
+    }
+}
+
+/// What a client offers, as it is passed on.
+pub(super) fn offers<'a>(alpn: impl Iterator<Item = &'a [u8]>) -> Offers {
+    alpn.take(MOST_OFFERS).map(<[u8]>::to_vec).collect()
 }
 
 impl Tls {
@@ -68,49 +107,53 @@ impl Tls {
     pub(super) fn new(authority: CertificateAuthority, trust: &UpstreamTrust) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier::new(trust, &provider)?;
-        let mut config = ClientConfig::builder_with_provider(provider.clone())
+        let client = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self {
             authority,
             provider,
-            connector: Arc::new(config).into(),
+            client,
             leaves: Mutex::new(Lru::new(MOST_LEAVES)),
             learned: Mutex::new(Lru::new(MOST_ORIGINS)),
         })
     }
 
-    /// For handshakes with servers.
-    pub(super) fn connector(&self) -> &TlsConnector {
-        &self.connector
+    /// For a handshake with a server in which these protocols are offered.
+    pub(super) fn connector(&self, offers: &Offers) -> TlsConnector {
+        let mut config = self.client.clone();
+        config.alpn_protocols.clone_from(offers);
+        Arc::new(config).into()
     }
 
-    /// The names learned from this server before.
-    pub(super) fn learned(&self, origin: &Origin, sni: &str) -> Option<Names> {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.find(&(origin.clone(), sni.to_owned()))
+    /// What this server answered to the same before.
+    pub(super) fn learned(&self, asked: &Asked) -> Option<Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).find(asked)
     }
 
-    /// Notes the names a server's certificate has.
-    pub(super) fn learn(&self, origin: &Origin, sni: &str, names: Names) {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.put((origin.clone(), sni.to_owned()), names);
+    /// Notes what a server answered.
+    pub(super) fn learn(&self, asked: Asked, learned: Learned) {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).put(asked, learned);
     }
 
-    /// The configuration that shows clients a certificate with these names.
-    pub(super) fn server_config(&self, names: &Names) -> Result<Arc<ServerConfig>, LeafError> {
+    /// The configuration that shows clients a certificate with these names and agrees on this protocol.
+    pub(super) fn server_config(&self, names: &Names, alpn: Option<&[u8]>) -> Result<Arc<ServerConfig>, LeafError> {
+        let mut config = ServerConfig::clone(&*self.leaf(names)?);
+        config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+        Ok(Arc::new(config))
+    }
+
+    fn leaf(&self, names: &Names) -> Result<Arc<ServerConfig>, LeafError> {
         if let Some(config) = self.leaves.lock().unwrap_or_else(PoisonError::into_inner).find(names) {
             return Ok(config);
         }
         let minted = self.authority.mint(names)?;
-        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+        let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(minted.chain, minted.key)?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
         let config = Arc::new(config);
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner).put(names.clone(), config.clone());
         Ok(config)

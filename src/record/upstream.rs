@@ -17,7 +17,7 @@ use super::Proxy;
 use super::connection::Visitor;
 use super::link::{Io, Link};
 use super::names::Names;
-use super::tls;
+use super::tls::{self, Asked, Learned, Offers};
 
 /// For name look-up and TCP together, and again for TLS.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -103,12 +103,18 @@ async fn dial_any(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, Con
 }
 
 impl Upstream {
-    /// Opens a connection for HTTP. `sni` is the server name to ask for when it is not the origin's host.
-    pub(super) async fn open(proxy: &Proxy, origin: &Origin, sni: Option<&str>) -> Result<Self, ConnectError> {
+    /// Opens a connection. In TLS, `sni` is the server name to ask for when it is not the origin's host, and `offers` are the
+    /// protocols.
+    pub(super) async fn open(
+        proxy: &Proxy,
+        origin: &Origin,
+        sni: Option<&str>,
+        offers: &Offers,
+    ) -> Result<Self, ConnectError> {
         let (tcp, connect) = dial(proxy, origin.dial_host(), origin.port).await?;
         let mut upstream = match origin.scheme {
             Scheme::Http => Self::over(proxy, origin, Box::new(tcp), Phases { connect, tls: None }),
-            Scheme::Https => Self::secure(proxy, origin, sni, tcp, connect).await?,
+            Scheme::Https => Self::secure(proxy, origin, sni, offers, (tcp, connect)).await?,
         };
         upstream.waited = false;
         Ok(upstream)
@@ -118,20 +124,22 @@ impl Upstream {
         proxy: &Proxy,
         origin: &Origin,
         sni: Option<&str>,
-        tcp: TcpStream,
-        connect: Span,
+        offers: &Offers,
+        (tcp, connect): (TcpStream, Span),
     ) -> Result<Self, ConnectError> {
         let start = proxy.clock.now();
         let asked = sni.unwrap_or(origin.dial_host());
         let name = tls::server_name(asked).map_err(ConnectError::Tls)?;
-        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector().connect(name, tcp));
+        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector(offers).connect(name, tcp));
         let stream = handshake.await.map_err(|_| ConnectError::Timeout)?.map_err(tls_error)?;
         let span = Span { start, end: proxy.clock.now() };
         let session = stream.get_ref().1;
         let version = session.protocol_version().map(tls::version_text);
-        let alpn = session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
+        let chosen = session.alpn_protocol().map(<[u8]>::to_vec);
+        let alpn = chosen.as_deref().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
         if let Some(names) = session.peer_certificates().and_then(|chain| Names::of_certificate(chain.first()?)) {
-            proxy.tls.learn(origin, asked, names);
+            let asked = Asked { origin: origin.clone(), sni: asked.to_owned(), offers: offers.clone() };
+            proxy.tls.learn(asked, Learned { names, alpn: chosen });
         }
         let opened = Self::over(proxy, origin, Box::new(stream), Phases { connect, tls: Some(span) });
         Ok(Self { tls: version, alpn, ..opened })
