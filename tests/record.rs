@@ -1,6 +1,8 @@
 //! The proxy against real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
+mod http2;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Incomplete, MessageKind, Side};
-use overdub::record::{self, CertificateAuthority, Config, RecordSummary, Recording, UpstreamTrust};
+use overdub::record::{self, CertificateAuthority, Config, Http3Hints, RecordSummary, Recording, UpstreamTrust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConnection, RootCertStore, ServerConnection, StreamOwned};
@@ -41,11 +43,20 @@ impl Proxy {
     }
 
     fn trusting(trust: UpstreamTrust) -> Self {
+        Self::with(trust, Http3Hints::Removed)
+    }
+
+    fn with(trust: UpstreamTrust, hints: Http3Hints) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = CertificateAuthority::ephemeral().unwrap();
         let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
-        let config =
-            Config { listen: "127.0.0.1:0".parse().unwrap(), output: dir.path().join("test.dub"), authority, trust };
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            output: dir.path().join("test.dub"),
+            authority,
+            trust,
+            hints,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let recording = runtime.block_on(record::start(config)).unwrap();
         Self { runtime, recording, dir, root }
@@ -65,9 +76,14 @@ impl Proxy {
 
     /// TLS through a tunnel, by a client that trusts the proxy's root.
     fn secure(&self, to: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        self.secure_speaking(to, &[])
+    }
+
+    /// The same, offering these protocols.
+    fn secure_speaking(&self, to: &str, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
-        secure(self.tunnel(to), to, roots)
+        secure(self.tunnel(to), to, roots, alpn)
     }
 
     /// Sends a whole request to the plain proxy, closes the sending side, reads until the end.
@@ -108,9 +124,10 @@ impl Recorded {
     }
 }
 
-fn secure(tcp: TcpStream, to: &str, roots: RootCertStore) -> StreamOwned<ClientConnection, TcpStream> {
+fn secure(tcp: TcpStream, to: &str, roots: RootCertStore, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
     let host = to.rsplit_once(':').unwrap().0;
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(host.to_owned()).unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp)
 }
@@ -203,6 +220,13 @@ impl Upstream {
 
     fn trust(&self) -> UpstreamTrust {
         UpstreamTrust { system: false, extra: vec![self.root.clone()], insecure: false }
+    }
+
+    /// Agrees on one of these protocols.
+    fn speaking(mut self, alpn: &[&str]) -> Self {
+        let config = Arc::get_mut(&mut self.config).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self
     }
 
     fn accept(&self) -> impl FnOnce(TcpStream) -> StreamOwned<ServerConnection, TcpStream> + Send + 'static {
@@ -433,7 +457,7 @@ fn a_client_that_does_not_trust_the_root_is_counted() {
     let to = format!("localhost:{}", address.port());
     let mut roots = RootCertStore::empty();
     roots.add(upstream.root.clone()).unwrap();
-    let mut client = secure(proxy.tunnel(&to), &to, roots);
+    let mut client = secure(proxy.tunnel(&to), &to, roots, &[]);
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
     assert_eq!(read_all(&mut client.sock), b"");
     assert_eq!(served.join().unwrap(), 0);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::capture::CaptureError;
-use crate::record::{self, Config, HostCount, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust};
+use crate::record::{
+    self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust,
+};
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// Believe every server certificate
     #[arg(long, env = "OVERDUB_UPSTREAM_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
     upstream_insecure: bool,
+    /// Pass on what servers say of HTTP/3; clients that follow it leave the proxy
+    #[arg(long, env = "OVERDUB_KEEP_ALT_SVC", value_parser = clap::builder::FalseyValueParser::new())]
+    keep_alt_svc: bool,
     #[command(flatten)]
     directory: ca::Directory,
     /// Write `host:port` of the proxy to this file once it listens
@@ -64,7 +69,9 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let Mode::Forward = arguments.mode;
     let authority = arguments.directory.authority()?;
     let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
-    let config = Config { listen: arguments.listen, output: output.clone(), authority, trust: trust(&arguments)? };
+    let hints = if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed };
+    let config =
+        Config { listen: arguments.listen, output: output.clone(), authority, trust: trust(&arguments)?, hints };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -269,9 +269,10 @@ impl Client {
                 self.close().await;
                 false
             }
-            Outcome::Upgraded => {
+            Outcome::Upgraded { to_http2 } => {
                 let wiretap = tape.switch(upstream.relayed(self.visitor, self.sni.clone()));
-                tunnel::copy(&mut self.link, &mut upstream.link, wiretap, &mut self.stop).await;
+                let veil = self.proxy.veil().filter(|_| to_http2);
+                tunnel::copy(&mut self.link, &mut upstream.link, wiretap, veil, &mut self.stop).await;
                 false
             }
             Outcome::ClientGone(reason) => {

@@ -173,8 +173,9 @@ impl Tunnel {
             return;
         }
         let relayed = server.relayed(self.visitor, secured.and_then(|secured| secured.sni));
+        let veil = matches!(speaks, Speaks::Http2).then(|| self.proxy.veil()).flatten();
         let wiretap = self.proxy.tee.relay(self.proxy.clock, relayed, speaks);
-        tunnel::copy(&mut link, &mut server.link, wiretap, &mut self.stop).await;
+        tunnel::copy(&mut link, &mut server.link, wiretap, veil, &mut self.stop).await;
     }
 
     /// Ends the client's TLS with a certificate of ours that has the names of the server's, and agrees with the client on

@@ -13,6 +13,7 @@ use crate::observe::recorder::sentence;
 use crate::observe::streams::{ConnectionId, Streams};
 use crate::observe::tls::Keyring;
 
+use super::Http3Hints;
 use super::link::Clock;
 use super::tally::{Notice, Tally};
 use super::tee::{Ending, Key, Note, Waiting};
@@ -47,8 +48,11 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Into this recorder, by this clock; trouble is told to `tally`.
-    pub(super) fn new(recorder: Recorder, clock: Clock, tally: Arc<Tally>) -> Self {
-        let conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
+    pub(super) fn new(recorder: Recorder, clock: Clock, hints: Http3Hints, tally: Arc<Tally>) -> Self {
+        let mut conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
+        if hints == Http3Hints::Removed {
+            conversations.hints_are_removed();
+        }
         Self { conversations, open: HashMap::new(), dirty: false, trouble: None, tally, clock }
     }
 

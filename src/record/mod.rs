@@ -41,6 +41,7 @@ use tokio::task::JoinSet;
 
 use crate::capture::{Reader, Summary};
 use crate::observe::Recorder;
+use crate::wire::http2::Veil;
 use crate::wire::identity::Sessions;
 
 use journal::{Journal, Written};
@@ -68,6 +69,18 @@ pub struct Config {
     pub authority: CertificateAuthority,
     /// Whose certificates are believed of servers.
     pub trust: UpstreamTrust,
+    /// What becomes of hints at HTTP/3.
+    pub hints: Http3Hints,
+}
+
+/// What becomes of hints of a server that it speaks HTTP/3 as well (RFC 7838): clients that follow them leave the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http3Hints {
+    /// Taken out of what clients get; the capture has them, and says so.
+    #[default]
+    Removed,
+    /// Left as they are.
+    Passed,
 }
 
 /// What was recorded.
@@ -103,6 +116,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     clock: Clock,
     tls: Tls,
+    hints: Http3Hints,
     tee: Tee,
     tally: Arc<Tally>,
     clients: AtomicU64,
@@ -114,7 +128,7 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, output, authority, trust } = config;
+    let Config { listen, output, authority, trust, hints } = config;
     let unusable = |source| RecordError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
@@ -127,7 +141,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
     let tally = Arc::new(Tally::new(notice_sender));
     let (tee, notes, waiting) = Tee::new();
-    let journal = Journal::new(recorder, clock, tally.clone());
+    let journal = Journal::new(recorder, clock, hints, tally.clone());
     let writing = thread::Builder::new()
         .name("overdub-writer".into())
         .spawn(move || journal.run(&notes, &waiting))
@@ -136,6 +150,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         address,
         clock,
         tls,
+        hints,
         tee: tee.clone(),
         tally: tally.clone(),
         clients: AtomicU64::new(0),
@@ -203,6 +218,11 @@ impl Proxy {
     /// Whether a connection to this address would come back here.
     fn is_itself(&self, address: SocketAddr) -> bool {
         upstream::same_listener(self.address, address)
+    }
+
+    /// What HTTP/2 of servers passes through.
+    fn veil(&self) -> Option<Veil> {
+        (self.hints == Http3Hints::Removed).then(Veil::default)
     }
 
     fn next_client(&self) -> u64 {

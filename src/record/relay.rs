@@ -7,6 +7,7 @@
 //! ```
 
 use std::io;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,8 +15,9 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::select;
 
 use crate::model::Side;
-use crate::wire::http1::{Event, Framing, Http1Error, Reader, ResponseHead, keeps_alive};
+use crate::wire::http1::{Event, Framing, Http1Error, Reader, ResponseHead, keeps_alive, veil_alt_svc};
 
+use super::Http3Hints;
 use super::link::{Intake, Io, Link};
 use super::tee::Tape;
 use super::upstream::Upstream;
@@ -46,7 +48,7 @@ pub(super) enum Outcome {
     /// Response whole, request not: the server did not want the rest.
     Refused,
     /// Head of the final response passed on; what follows is not HTTP.
-    Upgraded,
+    Upgraded { to_http2: bool },
     /// The client failed.
     ClientGone(String),
     /// The client sent rubbish inside the request.
@@ -79,7 +81,13 @@ impl Progress {
 #[derive(Debug, Default)]
 struct Answer {
     keeps_alive: bool,
-    upgraded: bool,
+    upgraded: Option<Upgraded>,
+}
+
+/// What the connection becomes.
+#[derive(Debug)]
+struct Upgraded {
+    to_http2: bool,
 }
 
 enum UpError {
@@ -106,7 +114,7 @@ pub(super) async fn relay(
     let wants_more = outgoing.keeps_alive;
     let Link { intake: server_in, outlet: server_out } = &mut upstream.link;
     let Link { intake: client_in, outlet: client_out } = client;
-    let mut down = pin!(pass_down(server_in, &mut upstream.reader, client_out, tape, progress));
+    let mut down = pin!(pass_down(server_in, (&mut upstream.reader, upstream.hints), client_out, tape, progress));
     let mut answer = None;
     let sent = {
         let mut up = pin!(pass_up(client_in, requests, server_out, outgoing, tape));
@@ -115,7 +123,7 @@ pub(super) async fn relay(
                 biased;
                 sent = &mut up => break Some(sent),
                 down = &mut down, if answer.is_none() => {
-                    let over = !matches!(&down, Ok(Answer { keeps_alive: true, upgraded: false }));
+                    let over = !matches!(&down, Ok(Answer { keeps_alive: true, upgraded: None }));
                     answer = Some(down);
                     if over {
                         break None;
@@ -146,7 +154,7 @@ pub(super) async fn relay(
         }
     };
     match answer {
-        Ok(Answer { upgraded: true, .. }) => Outcome::Upgraded,
+        Ok(Answer { upgraded: Some(Upgraded { to_http2 }), .. }) => Outcome::Upgraded { to_http2 },
         Ok(_) if !whole => Outcome::Refused,
         Ok(Answer { keeps_alive, .. }) => Outcome::Answered { keeps_alive: keeps_alive && wants_more },
         Err(DownError::Client(error)) => Outcome::ClientGone(format!("did not take the whole response ({error})")),
@@ -223,7 +231,7 @@ async fn listen(client: &mut Intake, server: &mut WriteHalf<Io>) -> io::Error {
 /// Passes the response down as it comes from the server, interim responses first.
 async fn pass_down(
     server: &mut Intake,
-    responses: &mut Reader,
+    (responses, hints): (&mut Reader, Http3Hints),
     client: &mut WriteHalf<Io>,
     tape: &Tape,
     progress: &Progress,
@@ -236,6 +244,11 @@ async fn pass_down(
         }
         if batch.used > 0 {
             progress.told.store(true, Ordering::Relaxed);
+            if hints == Http3Hints::Removed {
+                for head in &batch.heads {
+                    veil_alt_svc(&mut server.bytes[head.clone()]);
+                }
+            }
             send(client, &server.bytes[..batch.used]).await.map_err(DownError::Client)?;
             if answer.is_some() {
                 tape.answering();
@@ -268,25 +281,30 @@ async fn pass_down(
 struct Batch {
     /// So many may be passed on.
     used: usize,
+    /// Where among them heads are.
+    heads: Vec<Range<usize>>,
     /// Whether that was the last of the response.
     then: Result<bool, Http1Error>,
 }
 
 impl Batch {
     fn read(server: &Intake, responses: &mut Reader, tape: &Tape, answer: &mut Option<Answer>) -> Self {
-        let mut used = 0;
+        let (mut used, mut heads) = (0, Vec::new());
         loop {
             let rest = &server.bytes[used..];
             let step = match responses.read(rest) {
                 Ok(step) => step,
-                Err(error) => return Self { used, then: Err(error) },
+                Err(error) => return Self { used, heads, then: Err(error) },
             };
+            if matches!(step.event, Some(Event::Response(..))) {
+                heads.push(used..used + step.consumed);
+            }
             used += step.consumed;
             match step.event {
                 Some(Event::Body(range)) => tape.body(Side::Response, &rest[range]),
                 Some(Event::End(trailers)) => {
                     tape.response_done(trailers, server.last);
-                    return Self { used, then: Ok(true) };
+                    return Self { used, heads, then: Ok(true) };
                 }
                 Some(Event::Response(head, _)) if head.status < 200 && head.status != 101 => tape.interim(head),
                 Some(Event::Response(head, framing)) => {
@@ -294,11 +312,11 @@ impl Batch {
                     tape.response(head, server.first);
                     if framing == Framing::Tunnel {
                         tape.response_done(Default::default(), server.last);
-                        return Self { used, then: Ok(true) };
+                        return Self { used, heads, then: Ok(true) };
                     }
                 }
-                Some(Event::Request(..)) => return Self { used, then: Err(Http1Error::Syntax) },
-                None if step.consumed == 0 => return Self { used, then: Ok(false) },
+                Some(Event::Request(..)) => return Self { used, heads, then: Err(Http1Error::Syntax) },
+                None if step.consumed == 0 => return Self { used, heads, then: Ok(false) },
                 None => {}
             }
         }
@@ -308,7 +326,10 @@ impl Batch {
 impl Answer {
     fn of(head: &ResponseHead, framing: Framing) -> Self {
         let keeps_alive = keeps_alive(head.version, &head.headers) && framing != Framing::UntilClose;
-        Self { keeps_alive, upgraded: framing == Framing::Tunnel }
+        let upgraded = || Upgraded {
+            to_http2: head.headers.text("upgrade").is_some_and(|name| name.trim().eq_ignore_ascii_case("h2c")),
+        };
+        Self { keeps_alive, upgraded: (framing == Framing::Tunnel).then(upgraded) }
     }
 }
 

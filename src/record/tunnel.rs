@@ -8,20 +8,28 @@ use tokio::time::sleep;
 
 use crate::model::Side;
 use crate::observe::streams::Ending;
+use crate::wire::http2::Veil;
 
 use super::link::{Intake, Io, Link};
 use super::listener::{GRACE, Stop};
 use super::tee::Wiretap;
 
-/// Passes everything on in both directions; a FIN is passed on, too. Ends soon after the recording at the latest.
-pub(super) async fn copy(client: &mut Link, server: &mut Link, wiretap: Wiretap, stop: &mut Stop) {
+/// Passes everything on in both directions, what the server says through the veil; a FIN is passed on, too. Ends soon after the recording at the latest.
+pub(super) async fn copy(
+    client: &mut Link,
+    server: &mut Link,
+    wiretap: Wiretap,
+    mut veil: Option<Veil>,
+    stop: &mut Stop,
+) {
     let mut open = Open { wiretap, sides: [true; 2] };
     let Link { intake: client_in, outlet: client_out } = client;
     let Link { intake: server_in, outlet: server_out } = server;
+    let mut unveiled = None;
     let [up_open, down_open] = &mut open.sides;
     let wiretap = &open.wiretap;
-    let up = pour(client_in, server_out, wiretap, Side::Request, up_open);
-    let down = pour(server_in, client_out, wiretap, Side::Response, down_open);
+    let up = pour(client_in, server_out, wiretap, (Side::Request, &mut unveiled), up_open);
+    let down = pour(server_in, client_out, wiretap, (Side::Response, &mut veil), down_open);
     let stopped = async {
         stop.requested().await;
         // What is under way may come to its end. The listener ends us behind that.
@@ -67,14 +75,23 @@ async fn pour(
     from: &mut Intake,
     to: &mut WriteHalf<Io>,
     wiretap: &Wiretap,
-    side: Side,
+    (side, veil): (Side, &mut Option<Veil>),
     open: &mut bool,
 ) -> Result<(), Side> {
     let there = |_: io::Error| side.other();
+    let mut veiled = Vec::new();
     loop {
         if !from.bytes.is_empty() {
             wiretap.bytes(side, &from.bytes);
-            to.write_all(&from.bytes).await.map_err(there)?;
+            let bytes = match veil {
+                None => &from.bytes[..],
+                Some(veil) => {
+                    veiled.clear();
+                    veil.pass(&from.bytes, &mut veiled);
+                    &veiled
+                }
+            };
+            to.write_all(bytes).await.map_err(there)?;
             to.flush().await.map_err(there)?;
             from.bytes.clear();
         }

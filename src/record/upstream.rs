@@ -13,11 +13,11 @@ use crate::model::{Origin, Scheme, Span};
 use crate::observe::conversation::{Relayed, Secured};
 use crate::wire::http1::{Limits, Reader};
 
-use super::Proxy;
 use super::connection::Visitor;
 use super::link::{Io, Link};
 use super::names::Names;
 use super::tls::{self, Asked, Learned, Offers};
+use super::{Http3Hints, Proxy};
 
 /// For name look-up and TCP together, and again for TLS.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -67,6 +67,8 @@ pub(super) struct Upstream {
     pub(super) alpn: Option<String>,
     /// How long it took to open, until its first exchange takes note of it.
     pub(super) phases: Option<Phases>,
+    /// What becomes of its hints at HTTP/3.
+    pub(super) hints: Http3Hints,
     /// Whether it may have died unnoticed: it waited since it was opened or since its last exchange.
     pub(super) waited: bool,
 }
@@ -170,6 +172,7 @@ impl Upstream {
             tls: None,
             alpn: None,
             phases: Some(phases),
+            hints: proxy.hints,
             waited: true,
         }
     }

@@ -223,7 +223,13 @@ fn record_live(output: &Path, tap: &Tap, secure: bool, root: CertificateDer<'sta
     let authority = CertificateAuthority::ephemeral().unwrap();
     let proxy_root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
     let trust = UpstreamTrust { system: false, extra: vec![root], insecure: false };
-    let config = Config { listen: "127.0.0.1:0".parse().unwrap(), output: output.to_owned(), authority, trust };
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        output: output.to_owned(),
+        authority,
+        trust,
+        hints: Default::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let recording = runtime.block_on(record::start(config)).unwrap();
     let mut stream = TcpStream::connect(recording.address()).unwrap();

@@ -95,6 +95,7 @@ impl Demo {
             output: self.directory.capture(),
             authority,
             trust,
+            hints: record::Http3Hints::Removed,
         };
         let mut interrupted = self.interrupted.clone();
         self.runtime.block_on(async {

@@ -1,7 +1,7 @@
 //! The way from the layers to the capture. Keeps the first trouble with the file; after it nothing more is written.
 
 use crate::capture::CaptureError;
-use crate::model::{Exchange, Nanos, Request, Response, Side, Timing, Transport};
+use crate::model::{Exchange, Nanos, Remark, Request, Response, Side, Timing, Transport};
 use crate::observe::recorder::{Draft, NewMessage, Put, Recorder, sentence};
 use crate::observe::streams::UnixNanos;
 use crate::observe::tls::Keyring;
@@ -21,6 +21,8 @@ pub(super) struct Desk {
     stance: Stance,
     /// There was trouble: nothing more is written.
     failed: bool,
+    /// Whoever relays the traffic keeps `Alt-Svc` from clients.
+    pub(super) hints_removed: bool,
     /// Exchanges that the capture did not take.
     pub(super) unwritten: u64,
 }
@@ -59,6 +61,7 @@ impl Desk {
             trouble: None,
             stance,
             failed: false,
+            hints_removed: false,
             unwritten: 0,
         }
     }
@@ -105,6 +108,9 @@ impl Desk {
     }
 
     pub(super) fn response(&mut self, draft: &mut Draft, response: Response) {
+        if self.hints_removed && response.headers.first("alt-svc").is_some() {
+            draft.exchange.remarks.push(Remark::Other("Alt-Svc was not passed on to the client".to_owned()));
+        }
         self.recorder.response(draft, response);
     }
 

@@ -87,6 +87,11 @@ impl Underway {
 
 /// For who reads HTTP itself.
 impl Conversations {
+    /// What servers say of HTTP/3 is kept from their clients; the exchanges say so.
+    pub fn hints_are_removed(&mut self) {
+        self.desk.hints_removed = true;
+    }
+
     /// Begins an exchange. None when the capture takes no more.
     pub fn begin(&mut self, request: Request, timing: Timing, transport: Transport) -> Option<Underway> {
         Open::told(&mut self.desk, request, timing, transport).map(Underway)

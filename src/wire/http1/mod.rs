@@ -13,6 +13,7 @@ mod observe;
 mod reader;
 mod seek;
 mod spares;
+mod veil;
 mod write;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use observe::AfterGap;
 pub use reader::Reader;
 pub use seek::{begins_request, holds_request, holds_response, looks_like_request, looks_like_response};
 pub use spares::Spares;
+pub use veil::veil_alt_svc;
 pub use write::{write_request_head, write_response_head};
 
 /// Bounds of what is accepted; over them the message is refused, never truncated.

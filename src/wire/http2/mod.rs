@@ -13,6 +13,7 @@ mod observer;
 mod payload;
 mod resync;
 mod settings;
+mod veil;
 mod write;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::model::Side;
 pub use frame::PREFACE;
 pub use observer::Observer;
 pub use resync::{looks_like_frames, looks_like_preface};
+pub use veil::Veil;
 pub use write::Frames;
 
 /// Where in a connection observing begins.

@@ -13,6 +13,13 @@ mod tests;
 pub use decoder::{Decoder, MAX_FIELDS, MAX_LIST_BYTES};
 pub use encoder::{Encoder, Indexing, Strings};
 
+/// `text` in the Huffman code of RFC 7541, padded to whole bytes.
+pub(super) fn huffman_code(text: &[u8]) -> Vec<u8> {
+    let mut code = Vec::new();
+    huffman::encode(text, &mut code);
+    code
+}
+
 /// How much of a header block there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
