@@ -672,6 +672,7 @@ fn fixture(name: &str) -> PathBuf {
 enum Minor {
     Zero,
     One,
+    Two,
 }
 
 fn write_golden(path: &Path, compression: Compression, minor: Minor) {
@@ -693,6 +694,10 @@ fn write_golden(path: &Path, compression: Compression, minor: Minor) {
         }
         writer.message(&message(2, 1, Body::default())).unwrap();
     }
+    if minor >= Minor::Two {
+        let payload = store(&mut writer, b"220 ready\r\n");
+        writer.message(&Message { kind: MessageKind::Bytes, ..message(1, 8, payload) }).unwrap();
+    }
     writer.exchange(&first).unwrap();
     writer.flush().unwrap();
     let mut second = bare(2, 2);
@@ -708,9 +713,9 @@ fn write_golden(path: &Path, compression: Compression, minor: Minor) {
 #[test]
 fn the_bytes_of_the_format_do_not_change() {
     let dir = TempDir::new().unwrap();
-    for (name, compression) in [("v1.1.dub", Compression::None), ("v1.1-zstd.dub", Compression::Zstd)] {
+    for (name, compression) in [("v1.2.dub", Compression::None), ("v1.2-zstd.dub", Compression::Zstd)] {
         let path = dir.path().join(name);
-        write_golden(&path, compression, Minor::One);
+        write_golden(&path, compression, Minor::Two);
         if std::env::var_os("OVERDUB_BLESS").is_some() {
             fs::copy(&path, fixture(name)).unwrap();
         }
@@ -720,20 +725,25 @@ fn the_bytes_of_the_format_do_not_change() {
         }
         let committed = content(&Reader::open(&fixture(name)).unwrap()).unwrap();
         assert_eq!(committed, content(&Reader::open(&path).unwrap()).unwrap(), "{name}");
-        assert_eq!(committed.2.iter().map(|(.., messages)| messages.len()).collect::<Vec<_>>(), [7, 2]);
+        assert_eq!(committed.2.iter().map(|(.., messages)| messages.len()).collect::<Vec<_>>(), [8, 2]);
     }
 }
 
 #[test]
-fn captures_of_version_1_0_are_read_by_index_and_by_walking() {
+fn captures_of_earlier_versions_are_read_by_index_and_by_walking() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("now.dub");
-    write_golden(&path, Compression::None, Minor::Zero);
-    let now = content(&Reader::open(&path).unwrap()).unwrap();
-    for name in ["v1.0.dub", "v1.0-zstd.dub"] {
-        assert_eq!(fs::read(fixture(name)).unwrap()[8..12], [1, 0, 0, 0]);
+    for (name, minor, messages) in [
+        ("v1.0.dub", Minor::Zero, 0),
+        ("v1.0-zstd.dub", Minor::Zero, 0),
+        ("v1.1.dub", Minor::One, 9),
+        ("v1.1-zstd.dub", Minor::One, 9),
+    ] {
+        write_golden(&path, Compression::None, minor);
+        let now = content(&Reader::open(&path).unwrap()).unwrap();
+        assert_eq!(fs::read(fixture(name)).unwrap()[8..12], [1, 0, minor as u8, 0]);
         for reader in [Reader::open(&fixture(name)).unwrap(), Reader::open_checked(&fixture(name)).unwrap()] {
-            assert!(reader.damage().is_sound() && !reader.damage().unfinished && reader.message_count() == 0);
+            assert!(reader.damage().is_sound() && !reader.damage().unfinished && reader.message_count() == messages);
             assert_eq!(content(&reader).unwrap(), now, "{name}");
         }
         let report = capture::repair(&fixture(name), &dir.path().join("again.dub")).unwrap();

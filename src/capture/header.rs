@@ -7,7 +7,7 @@ use super::{CaptureError, Provenance};
 pub const MAGIC: [u8; 8] = *b"\x8eDUB\r\n\x1a\n";
 
 /// The version that this program writes. FORMAT.md has the changelog.
-pub(super) const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+pub(super) const CURRENT: FormatVersion = FormatVersion { major: 1, minor: 2 };
 
 /// Bytes before the variable part.
 const FIXED_BYTES: usize = 20;
