@@ -695,6 +695,7 @@ fn write_golden(path: &Path, compression: Compression, minor: Minor) {
         writer.message(&message(2, 1, Body::default())).unwrap();
     }
     if minor >= Minor::Two {
+        first.remarks.push(Remark::Resumed { side: Side::Response, at: 5, when: Nanos(77) });
         let payload = store(&mut writer, b"220 ready\r\n");
         writer.message(&Message { kind: MessageKind::Bytes, ..message(1, 8, payload) }).unwrap();
     }

@@ -220,6 +220,15 @@ pub enum Remark {
         /// To the server and back (SYN to SYN-ACK).
         server_ns: Option<u64>,
     },
+    /// A body paused, and went on here: what streams has its own pace.
+    Resumed {
+        /// Of which body.
+        side: Side,
+        /// Offset in the stored body of what came after the pause.
+        at: u64,
+        /// When that came.
+        when: Nanos,
+    },
     /// Anything else, in words.
     Other(String),
 }

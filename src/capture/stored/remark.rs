@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::Remark;
+use crate::model::{Nanos, Remark};
 
 use super::{StoredRemark, load_side, store_side};
 
@@ -12,6 +12,7 @@ const GAP: u8 = 1;
 const UNKNOWN_FIELD: u8 = 2;
 const BODY_ABSENT: u8 = 3;
 const TAP: u8 = 4;
+const RESUMED: u8 = 5;
 
 impl<'a> StoredRemark<'a> {
     pub(super) fn of(remark: &'a Remark) -> Self {
@@ -26,6 +27,7 @@ impl<'a> StoredRemark<'a> {
                 ..plain(UNKNOWN_FIELD, store_side(*side))
             },
             Remark::BodyAbsent { side, bytes } => Self { count: *bytes, ..plain(BODY_ABSENT, store_side(*side)) },
+            Remark::Resumed { side, at, when } => Self { at: *at, count: when.0, ..plain(RESUMED, store_side(*side)) },
             Remark::Tap { client_ns, server_ns } => Self {
                 at: client_ns.unwrap_or(0),
                 count: server_ns.unwrap_or(0),
@@ -46,6 +48,7 @@ impl<'a> StoredRemark<'a> {
                 name: (*count != 0).then(|| text.to_vec()),
             },
             (BODY_ABSENT, Some(side)) => Remark::BodyAbsent { side, bytes: *count },
+            (RESUMED, Some(side)) => Remark::Resumed { side, at: *at, when: Nanos(*count) },
             (TAP, _) => Remark::Tap {
                 client_ns: (about & 1 != 0).then_some(*at),
                 server_ns: (about & 2 != 0).then_some(*count),
@@ -77,6 +80,7 @@ mod tests {
             Remark::Tap { client_ns: None, server_ns: None },
             Remark::Tap { client_ns: Some(0), server_ns: None },
             Remark::Tap { client_ns: None, server_ns: Some(u64::MAX) },
+            Remark::Resumed { side: Response, at: 5, when: Nanos(u64::MAX) },
             Remark::Other("in words".into()),
         ] {
             assert_eq!(StoredRemark::of(&remark).model(), remark);

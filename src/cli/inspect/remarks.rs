@@ -32,6 +32,13 @@ pub(super) fn words(remark: &Remark) -> String {
                 if parts.is_empty() { "between client and server".to_owned() } else { parts.join(", ") }
             )
         }
+        Remark::Resumed { side, at, when } => {
+            format!(
+                "the {} body went on at offset {at} after a pause, {:.3} s into the capture",
+                name(*side),
+                when.0 as f64 / 1e9
+            )
+        }
         Remark::Other(text) => text.clone(),
     }
 }
@@ -53,6 +60,10 @@ mod tests {
         let side = Side::Response;
         for (remark, text) in [
             (Remark::Gap { side, at: 7, bytes: 0 }, "some bytes of the response body are missing at offset 7"),
+            (
+                Remark::Resumed { side, at: 7, when: crate::model::Nanos(1_500_000_000) },
+                "the response body went on at offset 7 after a pause, 1.500 s into the capture",
+            ),
             (Remark::BodyAbsent { side, bytes: 0 }, "the response body is not in the source"),
             (Remark::BodyAbsent { side, bytes: 1_500 }, "the response body of 1.5 kB is not in the source"),
             (Remark::Tap { client_ns: None, server_ns: Some(2_000_000) }, "captured 2.000 ms to the server and back"),

@@ -14,7 +14,15 @@ pub(super) struct Open {
     pub(super) draft: Draft,
     inside: [Option<Box<Inside>>; 2],
     told: [Leniencies; 2],
+    /// When the last bytes of both bodies came, and how many pauses were told.
+    last: [Nanos; 2],
+    pauses: usize,
 }
+
+/// A body that says nothing for so long has paused.
+const PAUSE: Nanos = Nanos(100_000_000);
+/// Most pauses of an exchange that are told.
+const MOST_PAUSES: usize = 10_000;
 
 impl Open {
     /// Begins with a request that was seen. None when the capture takes no more.
@@ -34,7 +42,7 @@ impl Open {
 
     /// Its request may hold messages.
     pub(super) fn new(draft: Draft, inside: Option<Box<Inside>>) -> Self {
-        Self { draft, inside: [inside, None], told: Default::default() }
+        Self { draft, inside: [inside, None], told: Default::default(), last: [Nanos(0); 2], pauses: 0 }
     }
 
     /// Begins an exchange whose request nobody saw, for what was seen of its response.
@@ -80,9 +88,21 @@ impl Open {
 
     /// The next body bytes, seen at `at`.
     pub(super) fn body(&mut self, desk: &mut Desk, side: Side, at: Nanos, bytes: &[u8], more: More) {
+        self.note_pause(side, at);
         desk.body(&mut self.draft, side, bytes, more);
         if let Some(inside) = &mut self.inside[index(side)] {
             inside.read(desk, &mut self.draft, at, bytes);
+        }
+    }
+
+    /// What streams has its own pace. Messages have their own times.
+    fn note_pause(&mut self, side: Side, at: Nanos) {
+        let last = std::mem::replace(&mut self.last[index(side)], at);
+        let offset = self.draft.body_bytes(side);
+        let paused = offset > 0 && at.0 >= last.0.saturating_add(PAUSE.0);
+        if paused && self.inside[index(side)].is_none() && self.pauses < MOST_PAUSES {
+            self.pauses += 1;
+            self.draft.exchange.remarks.push(Remark::Resumed { side, at: offset, when: at });
         }
     }
 

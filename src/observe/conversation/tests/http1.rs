@@ -380,3 +380,28 @@ fn cuts_at_any_place_change_nothing() {
         assert_eq!(told.tally.messages, whole.tally.messages * cut_plays.len() as u64);
     }
 }
+
+#[test]
+fn a_body_that_pauses_tells_where_it_went_on_and_when() {
+    let mut play = Play::new();
+    play.open(1, &opening());
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n";
+    play.act(1, &client(GET));
+    play.act(1, &server(format!("{head}{{\"n\":1}}\n")));
+    play.act(1, &server("{\"n\":2}\n"));
+    play.now += 200 * 1_000_000;
+    play.act(1, &server("{\"n\":3}\n"));
+    play.act(1, &server_end(Fin));
+    play.act(1, &client_end(Fin));
+    let told = play.finish();
+    assert_eq!(told.exchanges.len(), 1);
+    let pauses: Vec<_> = told.exchanges[0]
+        .remarks
+        .iter()
+        .filter_map(|remark| match remark {
+            Remark::Resumed { side, at, when } => Some((*side, *at, when.0 / 1_000_000)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pauses, [(Side::Response, 16, 5 + 3 * 10 + 200 + 10)]);
+}

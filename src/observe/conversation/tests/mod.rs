@@ -184,6 +184,7 @@ impl Told {
                     line += &format!(" # {side:?} {position} {}?", text(name.as_deref().unwrap_or(b"")));
                 }
                 Remark::BodyAbsent { .. } => line += " # absent",
+                Remark::Resumed { side, at, .. } => line += &format!(" # {side:?} paused at {at}"),
                 Remark::Other(words) => line += &format!(" # {words}"),
             }
         }
