@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod http2;
+mod people;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -474,7 +475,7 @@ fn a_server_that_is_not_there_gives_a_page_and_a_record_without_a_response() {
     let page = text(&proxy.ask(&format!("GET http://{nobody}/ HTTP/1.1\r\nHost: x\r\n\r\n")));
     assert!(page.starts_with("HTTP/1.1 502") && page.contains(&nobody.to_string()), "{page}");
     let own = proxy.recording.address();
-    let page = text(&proxy.ask(&format!("GET http://{own}/ HTTP/1.1\r\nHost: x\r\n\r\n")));
+    let page = text(&proxy.ask(&format!("GET http://{own}/shop HTTP/1.1\r\nHost: x\r\n\r\n")));
     assert!(page.starts_with("HTTP/1.1 508"), "{page}");
     let recorded = proxy.stop();
     assert_eq!(recorded.summary.file.incomplete, 2);
@@ -486,7 +487,7 @@ fn a_server_that_is_not_there_gives_a_page_and_a_record_without_a_response() {
 fn what_is_no_request_gets_a_400_and_no_server_sees_it() {
     let proxy = Proxy::start();
     for request in [
-        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /shop HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
         "CONNECT :x HTTP/1.1\r\n\r\n",
         "\x01\x02\x03\r\n\r\n",

@@ -8,9 +8,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -77,6 +79,16 @@ impl CertificateAuthority {
     /// The certificate for people's trust stores.
     pub fn certificate_pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The same in DER.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// SHA-256 of the root's public key (its SubjectPublicKeyInfo) in base64, as pins are written (RFC 7469 §2.4).
+    pub fn public_key_pin(&self) -> String {
+        STANDARD.encode(sha256(&self.issuer.key().subject_public_key_info()))
     }
 
     /// Where the certificate is, when it is in a file.

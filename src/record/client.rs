@@ -14,6 +14,7 @@ use super::Proxy;
 use super::connection::Visitor;
 use super::link::Link;
 use super::listener::Stop;
+use super::onboarding::is_own_host;
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
 use super::target::{Route, RouteError, Routed, route};
@@ -168,7 +169,12 @@ impl Client {
     /// One request and its response. True when another may follow.
     async fn exchange(&mut self, asked: Asked) -> bool {
         let Asked { head, framing, started } = asked;
-        let Routed { origin, target, headers, raw } = match route(&head, &self.route) {
+        let routed = route(&head, &self.route);
+        if let Some(page) = self.proxy.onboarding.answer(&head, &routed, self.visitor.local) {
+            self.refuse(&head.method, &page).await;
+            return false;
+        }
+        let Routed { origin, target, headers, raw } = match routed {
             Ok(routed) => routed,
             Err(error) => {
                 self.proxy.tally.malformed();
@@ -304,7 +310,7 @@ impl Client {
     /// The host whose certificate we showed, on an intercepted connection.
     fn intercepted_host(&self) -> Option<&str> {
         match &self.route {
-            Route::Fixed(origin) if origin.scheme == Scheme::Https => Some(&origin.host),
+            Route::Fixed(origin) if origin.scheme == Scheme::Https && !is_own_host(&origin.host) => Some(&origin.host),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use super::client::{Client, Farewell};
 use super::link::Link;
 use super::listener::Stop;
 use super::names::Names;
+use super::onboarding;
 use super::opening::Opening;
 use super::pages::Page;
 use super::target::Route;
@@ -35,13 +36,16 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
 pub(super) struct Visitor {
     /// Address.
     pub(super) peer: SocketAddr,
+    /// Address of ours that was dialled.
+    pub(super) local: SocketAddr,
     /// Number of the connection in the capture.
     pub(super) number: u64,
 }
 
 /// Serves one client connection to its end.
 pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream, peer: SocketAddr, stop: Stop) {
-    let visitor = Visitor { peer, number: proxy.next_client() };
+    let local = tcp.local_addr().unwrap_or(proxy.address);
+    let visitor = Visitor { peer, local, number: proxy.next_client() };
     let _ = tcp.set_nodelay(true);
     let link = Link::new(Box::new(tcp), proxy.clock);
     let farewell = Client::new(proxy.clone(), visitor, link, Route::Absolute, stop.clone()).converse().await;
@@ -86,6 +90,12 @@ impl Tunnel {
         }
         let origin = Origin { scheme: Scheme::Http, ..self.origin.clone() };
         match Opening::sniff(&mut link, &mut self.stop).await {
+            Opening::Tls if onboarding::is_own_host(&self.origin.host) => {
+                if let Some(link) = onboarding::secured(&self.proxy, link).await {
+                    let route = Route::Fixed(self.origin);
+                    Client::new(self.proxy, self.visitor, link, route, self.stop).converse().await;
+                }
+            }
             Opening::Tls => self.intercept(link).await,
             opening => Self { origin, ..self }.begin(opening, link, None, None).await,
         }

@@ -17,6 +17,7 @@ mod link;
 mod listener;
 mod lru;
 mod names;
+mod onboarding;
 mod opening;
 mod pages;
 mod relay;
@@ -46,12 +47,14 @@ use crate::wire::identity::Sessions;
 
 use journal::{Journal, Written};
 use link::Clock;
+use onboarding::Onboarding;
 use tally::Tally;
 use tee::Tee;
 use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
 pub use error::{AuthorityError, RecordError};
+pub use onboarding::TrustBundle;
 pub use tally::{HostCount, Notice, Rejection, Remarks};
 pub use tls::UpstreamTrust;
 
@@ -117,6 +120,7 @@ pub(crate) struct Proxy {
     clock: Clock,
     tls: Tls,
     hints: Http3Hints,
+    onboarding: Onboarding,
     tee: Tee,
     tally: Arc<Tally>,
     clients: AtomicU64,
@@ -132,6 +136,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let unusable = |source| RecordError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
+    let onboarding = Onboarding::new(&authority)?;
     let tls = Tls::new(authority, &trust).map_err(RecordError::Trust)?;
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
@@ -151,6 +156,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         clock,
         tls,
         hints,
+        onboarding,
         tee: tee.clone(),
         tally: tally.clone(),
         clients: AtomicU64::new(0),

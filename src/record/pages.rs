@@ -1,27 +1,55 @@
-//! Our own answers, when there is no server's to pass on. Plain text: readable in a browser and in a terminal.
+//! Our own answers, when there is no server's to pass on. Errors are plain text: readable in a browser and in a terminal.
 
 use crate::model::Origin;
 
 use super::upstream::ConnectError;
 
+/// What the page may do in a browser: show itself, and see whether our own name can be reached.
+const HTML_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                           img-src data: http://overdub.test https://overdub.test; form-action 'none'; \
+                           frame-ancestors 'none'; base-uri 'none'\r\n";
+
 /// A page and the status it goes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     status: &'static str,
-    text: String,
+    kind: Kind,
+    body: Vec<u8>,
+}
+
+/// What a page is to a browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Html,
+    Svg,
+    /// A file with its media type and name.
+    Download(&'static str, &'static str),
 }
 
 impl Page {
     /// What the client sent cannot be passed on.
     pub(super) fn bad_request(why: &str) -> Self {
-        Self { status: "400 Bad Request", text: format!("overdub could not read this request: {why}.\n") }
+        Self::text("400 Bad Request", format!("overdub could not read this request: {why}.\n"))
     }
 
     /// Somebody opened the proxy as if it were a web site.
     pub(super) fn not_a_site() -> Self {
         let text = "This is the overdub recording proxy, not a web site.\n\
-                    Set it as the HTTP and HTTPS proxy of your browser, or use `curl --proxy`.\n";
-        Self { status: "400 Bad Request", text: text.to_owned() }
+                    Set it as the HTTP and HTTPS proxy of your browser, or use `curl --proxy`.\n\
+                    How to set up a device is said at the path / of this address.\n";
+        Self::text("400 Bad Request", text)
+    }
+
+    /// Nothing of ours stands there.
+    pub(super) fn missing() -> Self {
+        let text = "The overdub recording proxy has no such page; see http://overdub.test/\n";
+        Self::text("404 Not Found", text)
+    }
+
+    /// Something of ours.
+    pub(super) fn own(kind: Kind, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: "200 OK", kind, body: body.into() }
     }
 
     /// The server cannot be reached or believed.
@@ -41,24 +69,40 @@ impl Page {
             ConnectError::Name(_) => "Check the host name; the proxy looks it up, not the browser.",
             ConnectError::Tcp(_) | ConnectError::Timeout => "Check that the server runs and can be reached from here.",
         };
-        Self { status, text: format!("overdub could not connect to {origin}: {}.\n{advice}\n", error.chain()) }
+        Self::text(status, format!("overdub could not connect to {origin}: {}.\n{advice}\n", error.chain()))
     }
 
     /// The server hung up or sent rubbish.
     pub(super) fn broken(origin: &Origin, why: &str) -> Self {
-        let text = format!("overdub got no usable answer from {origin}: {why}.\n");
-        Self { status: "502 Bad Gateway", text }
+        Self::text("502 Bad Gateway", format!("overdub got no usable answer from {origin}: {why}.\n"))
+    }
+
+    fn text(status: &'static str, text: impl Into<Vec<u8>>) -> Self {
+        Self { status, kind: Kind::Text, body: text.into() }
     }
 
     /// As bytes; without a body when the request was for the head only. The connection is closed after it.
     pub(super) fn bytes(&self, method: &str) -> Vec<u8> {
+        let (media, more) = self.kind.fields();
         let head = format!(
-            "HTTP/1.1 {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
-             Server: overdub\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {}\r\nContent-Type: {media}\r\n{more}Content-Length: {}\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nServer: overdub\r\nConnection: close\r\n\r\n",
             self.status,
-            self.text.len()
+            self.body.len()
         );
-        let body = if method == "HEAD" { "" } else { self.text.as_str() };
-        [head.as_bytes(), body.as_bytes()].concat()
+        let body = if method == "HEAD" { &[] } else { self.body.as_slice() };
+        [head.as_bytes(), body].concat()
+    }
+}
+
+impl Kind {
+    /// Media type, and the lines that go with it.
+    fn fields(self) -> (&'static str, String) {
+        match self {
+            Self::Text => ("text/plain; charset=utf-8", String::new()),
+            Self::Html => ("text/html; charset=utf-8", HTML_POLICY.to_owned()),
+            Self::Svg => ("image/svg+xml", String::new()),
+            Self::Download(media, name) => (media, format!("Content-Disposition: attachment; filename=\"{name}\"\r\n")),
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::lru::Lru;
 use super::names::Names;
 
 /// What a client of HTTP/1 offers.
-pub(super) const HTTP1: &[u8] = b"http/1.1";
+pub(in crate::record) const HTTP1: &[u8] = b"http/1.1";
 /// Most protocols of a client that are passed on, and the longest list of them in bytes.
 const MOST_OFFERS: usize = 16;
 const MOST_LEAVES: usize = 1000;
