@@ -1,6 +1,7 @@
 //! The proxy against real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
+mod companions;
 mod http2;
 mod people;
 

@@ -20,6 +20,8 @@ pub enum Exit {
     Safety,
     /// 130: interrupted.
     Interrupted,
+    /// Any: that of the command that `record -- COMMAND` ran.
+    Command(u8),
 }
 
 impl Exit {
@@ -33,6 +35,7 @@ impl Exit {
             Self::Broken => 4,
             Self::Safety => 5,
             Self::Interrupted => 130,
+            Self::Command(code) => code,
         }
     }
 }

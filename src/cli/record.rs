@@ -1,4 +1,8 @@
-//! `overdub record`: the proxy in the foreground until a signal ends it.
+//! `overdub record`: the proxy in the foreground until a signal ends it, or the program it accompanies ends.
+
+mod browser;
+mod command;
+mod companion;
 
 use std::fs;
 use std::io;
@@ -9,11 +13,12 @@ use clap::ValueEnum;
 
 use crate::capture::CaptureError;
 use crate::record::{
-    self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, Recording, Rejection, UpstreamTrust,
+    self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, Rejection, UpstreamTrust,
 };
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
+use companion::{Companion, Host, Invitation};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -38,6 +43,8 @@ pub struct Arguments {
     keep_alt_svc: bool,
     #[command(flatten)]
     directory: ca::Directory,
+    #[command(flatten)]
+    companion: companion::Flags,
     /// Write `host:port` of the proxy to this file once it listens
     #[arg(long, env = "OVERDUB_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -67,8 +74,10 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, sentence));
     }
     let Mode::Forward = arguments.mode;
+    let invitation = arguments.companion.invitation()?;
     let authority = arguments.directory.authority()?;
     let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
+    let mut host = Host::of(&authority, arguments.listen);
     let hints = if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed };
     let config =
         Config { listen: arguments.listen, output: output.clone(), authority, trust: trust(&arguments)?, hints };
@@ -76,28 +85,47 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::because(Exit::Broken, "cannot start the event loop", &error))?;
-    let ended = runtime.block_on(async {
+    let (recorded, exit) = runtime.block_on(async {
         let mut signals =
             Signals::listen().map_err(|error| CliError::because(Exit::Broken, "cannot wait for signals", &error))?;
         let mut recording = record::start(config).await.map_err(|error| refused(&error))?;
-        greet(console, &recording, &output, &root);
+        host.listening = recording.address();
+        greet(console, &host, &output, &root, &invitation);
         if let Some(file) = &arguments.ready_file {
             announce(file, recording.address())?;
         }
+        let mut companion = match Companion::start(invitation, &host) {
+            Ok(companion) => companion,
+            Err(error) => {
+                let _ = recording.stop().await;
+                return Err(error);
+            }
+        };
         loop {
             tokio::select! {
                 biased;
-                () = signals.either() => break,
+                received = signals.either() => {
+                    if let Some(companion) = &mut companion {
+                        companion.end(received, &mut signals).await;
+                    }
+                    break;
+                }
+                () = Companion::ended(&mut companion) => break,
                 notice = recording.notice() => tell(console, &notice, &root),
             }
         }
         console.say("stopping …");
-        Ok::<_, CliError>(recording.stop().await)
+        let recorded = recording.stop().await;
+        let exit = match companion {
+            Some(companion) => companion.farewell(console).await,
+            None => Exit::Passed,
+        };
+        Ok::<_, CliError>((recorded, exit))
     })?;
-    match ended {
+    match recorded {
         Ok(summary) => {
             sum_up(console, &summary, &output, &root);
-            Ok(Exit::Passed)
+            Ok(exit)
         }
         Err(error) => {
             if let RecordError::Finish { summary, .. } = &error {
@@ -147,14 +175,22 @@ fn announce(file: &Path, address: SocketAddr) -> Result<(), CliError> {
         .map_err(|error| CliError::because(Exit::Usage, format_args!("cannot write {}", file.display()), &error))
 }
 
-fn greet(console: Console, recording: &Recording, output: &Path, root: &Path) {
-    let address = recording.address();
-    let root = root.display();
+fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: &Invitation) {
+    let (address, near) = (host.listening, host.proxy());
     console.say(format_args!("recording on http://{address} into {}", output.display()));
-    console.say(format_args!("  curl      curl --proxy http://{address} --cacert {root} https://…"));
-    console.say(format_args!("  browser   set {address} as HTTP and HTTPS proxy, and trust the root certificate"));
-    console.say(format_args!("  root      {root}"));
-    console.say("  Ctrl-C ends the recording");
+    match invitation {
+        Invitation::Nobody => {
+            let root = root.display();
+            console.say(format_args!("  curl      curl --proxy http://{near} --cacert {root} https://…"));
+            console.say(format_args!("  browser   set {near} as HTTP and HTTPS proxy, then open http://overdub.test/"));
+            console.say(format_args!("  root      {root}"));
+            console.say("  Ctrl-C ends the recording");
+        }
+        Invitation::Browser(program, _) => {
+            console.say(format_args!("  until {} closes, or Ctrl-C", program.display()));
+        }
+        Invitation::Command(program, _) => console.say(format_args!("  until {} ends, or Ctrl-C", program.display())),
+    }
     if !address.ip().is_loopback() {
         console.warn(format_args!("anyone who can reach {address} can use this proxy and is recorded"));
     }

@@ -30,6 +30,15 @@ pub(super) fn survive_file_limit() -> Result<(), CliError> {
     Ok(())
 }
 
+/// Which of the two came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// SIGINT: Ctrl-C in the terminal, which all programs in its foreground get.
+    Interrupt,
+    /// SIGTERM: for us alone.
+    Terminate,
+}
+
 /// Both signals, from now on; they no longer end the program by themselves.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -47,10 +56,10 @@ impl Signals {
     }
 
     /// Waits for either. Cancellation-safe.
-    pub(super) async fn either(&mut self) {
+    pub(super) async fn either(&mut self) -> Received {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Received::Interrupt,
+            _ = self.terminate.recv() => Received::Terminate,
         }
     }
 }

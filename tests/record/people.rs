@@ -36,7 +36,7 @@ fn a_device_can_find_out_whether_it_trusts_us_and_that_is_no_event() {
     trusting.write_all(ask).unwrap();
     let answer = text(&read_all(&mut trusting));
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: image/svg+xml\r\n"), "{answer}");
-    let mut doubting = secure(proxy.tunnel("overdub.test:443"), "overdub.test:443", RootCertStore::empty());
+    let mut doubting = secure(proxy.tunnel("overdub.test:443"), "overdub.test:443", RootCertStore::empty(), &[]);
     assert!(doubting.write_all(ask).is_err());
     let mut silent = proxy.tunnel("overdub.test:443");
     silent.shutdown(Shutdown::Write).unwrap();

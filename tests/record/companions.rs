@@ -1,0 +1,192 @@
+//! The programs that a recording accompanies: commands, and shell scripts in a browser's place.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use overdub::capture::Reader;
+
+use super::{overdub, patient, read_exactly, read_head, server, text};
+
+/// `overdub record` with a program, and a directory that holds all it leaves behind.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tmp")).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn record(&self, arguments: &[&str]) -> Command {
+        let all = [&["record", "-o", "a.dub", "--listen", "127.0.0.1:0", "--ready-file", "ready"], arguments].concat();
+        let mut command = overdub(self.dir.path(), &all);
+        command.env("TMPDIR", self.path("tmp")).env_remove("OVERDUB_BROWSER_PATH");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A browser made of shell commands.
+    fn browser(&self, script: &str) -> String {
+        let path = self.path("browser");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn await_file(&self, name: &str) -> String {
+        let found = (0..2000).find_map(|_| {
+            thread::sleep(Duration::from_millis(5));
+            fs::read_to_string(self.path(name)).ok().filter(|text| text.ends_with('\n'))
+        });
+        found.unwrap_or_else(|| panic!("{name} does not come"))
+    }
+
+    /// What stays when the recording is over: a good capture, and nothing temporary.
+    fn exchanges(&self) -> usize {
+        let capture = Reader::open(&self.path("a.dub")).unwrap();
+        assert!(!capture.damage().unfinished);
+        assert_eq!(fs::read_dir(self.path("tmp")).unwrap().count(), 0, "temporary files stay");
+        capture.exchanges().count()
+    }
+}
+
+fn terminate(child: &Child) {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+}
+
+fn said(ended: &Output) -> String {
+    text(&ended.stderr)
+}
+
+/// Asks a server for something through a proxy.
+fn fetch(proxy: &str) {
+    let (address, served) = server(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    });
+    let mut client = patient(TcpStream::connect(proxy).unwrap());
+    write!(client, "GET http://{address}/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    read_head(&mut client);
+    assert_eq!(read_exactly(&mut client, 2), b"ok");
+    served.join().unwrap();
+}
+
+#[test]
+fn a_command_is_recorded_until_it_ends_and_its_exit_code_is_ours() {
+    let stage = Stage::new();
+    let script = "echo $http_proxy; head -1 \"$SSL_CERT_FILE\"; read word; echo got $word; exit 3";
+    let mut child = stage.record(&["--", "sh", "-c", script]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    fetch(line.trim().strip_prefix("http://").unwrap());
+    child.stdin.take().unwrap().write_all(b"it\n").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "-----BEGIN CERTIFICATE-----\ngot it\n");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{}", said(&ended));
+    assert!(said(&ended).contains("1 exchange in 1 session") && said(&ended).contains("exit status: 3"));
+    assert_eq!(stage.exchanges(), 1);
+}
+
+#[test]
+fn a_signal_to_us_reaches_the_command_and_the_recording_ends_well() {
+    let stage = Stage::new();
+    let script = "trap 'kill $!; exit 7' TERM; sleep 600 & echo up > up; wait";
+    let child = stage.record(&["--", "sh", "-c", script]).spawn().unwrap();
+    stage.await_file("up");
+    terminate(&child);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(7), "{}", said(&ended));
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[test]
+fn a_command_that_a_signal_ended_gives_the_code_of_a_shell() {
+    let stage = Stage::new();
+    let ended = stage.record(&["-q", "--", "sh", "-c", "kill -KILL $$"]).output().unwrap();
+    assert_eq!((ended.status.code(), said(&ended)), (Some(128 + 9), String::new()));
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_before_anything_is_recorded() {
+    let stage = Stage::new();
+    fs::write(stage.path("plain"), "").unwrap();
+    for (arguments, code, sentence) in [
+        (&["--", "no-command-has-this-name"][..], 127, "there is no command"),
+        (&["--", "./plain"], 126, "is no program"),
+        (&["--browser", "--headless", "--browser-path", "./none"], 2, "is no program"),
+        (&["--browser", "--", "true"], 2, "cannot be used with"),
+        (&["--headless"], 2, "--browser"),
+        (&["--browser=--version", "--headless"], 2, "no URL"),
+    ] {
+        let ended = stage.record(arguments).output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {}", said(&ended));
+        assert!(said(&ended).contains(sentence), "{arguments:?}: {}", said(&ended));
+        assert!(!stage.path("a.dub").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_browser_gets_the_proxy_and_the_recording_ends_when_it_closes() {
+    let stage = Stage::new();
+    let browser = stage.browser(
+        "printf '%s\\n' \"$@\" > switches.draft; mv switches.draft switches
+         while [ ! -e close ]; do sleep 0.02; done",
+    );
+    let url = "http://shop.test/?a=b c";
+    let child = stage.record(&["--browser", url, "--headless", "--browser-path", &browser]).spawn().unwrap();
+    let switches = stage.await_file("switches");
+    let ready = stage.await_file("ready");
+    let has = |switch: &str| switches.lines().any(|line| line == switch);
+    assert!(has(&format!("--proxy-server=http://{}", ready.trim())), "{switches}");
+    assert!(has("--proxy-bypass-list=<-loopback>") && has("--headless=new"), "{switches}");
+    assert_eq!(switches.lines().last(), Some(url));
+    let profile = switches.lines().find_map(|line| line.strip_prefix("--user-data-dir=")).unwrap();
+    assert!(
+        Path::new(profile).starts_with(stage.path("tmp")) && Path::new(profile).join("Default/Preferences").exists()
+    );
+    fetch(ready.trim());
+    fs::write(stage.path("close"), "").unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    assert_eq!(stage.exchanges(), 1);
+}
+
+#[test]
+fn a_browser_ends_with_the_recording_even_when_it_does_not_want_to() {
+    let stage = Stage::new();
+    let browser = stage.browser("trap 'echo > asked' TERM; echo > up; while :; do sleep 0.02; done");
+    let child = stage.record(&["--browser", "--headless", "--browser-path", &browser]).spawn().unwrap();
+    stage.await_file("up");
+    terminate(&child);
+    stage.await_file("asked");
+    terminate(&child);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[test]
+fn a_browser_that_cannot_run_is_quoted() {
+    let stage = Stage::new();
+    let browser = stage.browser("echo 'no screen' >&2; exit 1");
+    let ended = stage.record(&["--browser", "--headless", "--browser-path", &browser]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(4));
+    assert!(said(&ended).contains("exit status: 1") && said(&ended).contains("  no screen"), "{}", said(&ended));
+    assert_eq!(stage.exchanges(), 0);
+}
