@@ -3,6 +3,7 @@
 mod browser;
 mod command;
 mod companion;
+mod qr;
 
 use std::fs;
 use std::io;
@@ -185,6 +186,13 @@ fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: 
             console.say(format_args!("  browser   set {near} as HTTP and HTTPS proxy, then open http://overdub.test/"));
             console.say(format_args!("  root      {root}"));
             console.say("  Ctrl-C ends the recording");
+            if let Some(reachable) = qr::reachable(address) {
+                let url = format!("http://{reachable}/");
+                console.say(format_args!("  a phone   opens {url} and is told there how to set it up"));
+                if let Some(code) = qr::for_terminal(&url) {
+                    console.say(code);
+                }
+            }
         }
         Invitation::Browser(program, _) => {
             console.say(format_args!("  until {} closes, or Ctrl-C", program.display()));
