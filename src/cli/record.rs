@@ -5,6 +5,8 @@ mod command;
 mod companion;
 mod qr;
 
+mod tls;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -13,9 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::capture::CaptureError;
-use crate::record::{
-    self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, Rejection, UpstreamTrust,
-};
+use crate::record::{self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, UpstreamTrust};
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
@@ -42,6 +42,8 @@ pub struct Arguments {
     /// Pass on what servers say of HTTP/3; clients that follow it leave the proxy
     #[arg(long, env = "OVERDUB_KEEP_ALT_SVC", value_parser = clap::builder::FalseyValueParser::new())]
     keep_alt_svc: bool,
+    #[command(flatten)]
+    tls: tls::Flags,
     #[command(flatten)]
     directory: ca::Directory,
     #[command(flatten)]
@@ -80,8 +82,14 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
     let mut host = Host::of(&authority, arguments.listen);
     let hints = if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed };
-    let config =
-        Config { listen: arguments.listen, output: output.clone(), authority, trust: trust(&arguments)?, hints };
+    let config = Config {
+        listen: arguments.listen,
+        output: output.clone(),
+        authority,
+        trust: trust(&arguments)?,
+        tls: arguments.tls.options()?,
+        hints,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -206,11 +214,12 @@ fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: 
 
 fn tell(console: Console, notice: &Notice, root: &Path) {
     match notice {
-        Notice::CertificateRejected { host, reason } => console.say(format_args!(
-            "{}: the client broke off its TLS handshake ({}); to be recorded it has to trust {}",
-            clean(host),
-            clean(reason),
-            root.display()
+        Notice::CertificateRefused { host, client, refusal, then } => {
+            console.say(tls::refused(host, *client, refusal, *then, root));
+        }
+        Notice::KeylogFailed { reason } => console.warn(format_args!(
+            "TLS secrets cannot be written to the key log ({}); the recording goes on",
+            clean(reason)
         )),
         Notice::Unreachable { origin, reason } => console.say(format_args!("{}: {}", clean(origin), clean(reason))),
         Notice::NotRecording { reason } => {
@@ -241,13 +250,7 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
     } else if summary.trouble.is_some() {
         console.warn(format_args!("for a time the capture could not be written: {trouble}"));
     }
-    if !summary.remarks.rejected.is_empty() {
-        console.say("connections on which clients refused our certificate or broke off the handshake:");
-        for Rejection { host, times, accepted } in &summary.remarks.rejected {
-            console.say(format_args!("  {times:>6}  {} (accepted on {accepted})", clean(host)));
-        }
-        console.say(format_args!("  they have to trust {} (see `overdub ca show`)", root.display()));
-    }
+    tls::sum_up(console, &summary.remarks, root);
     if !summary.remarks.tunnels.is_empty() {
         console.say("passed unseen, no HTTP:");
         for HostCount { host, times } in &summary.remarks.tunnels {

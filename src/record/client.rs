@@ -7,14 +7,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Scheme, Side, Timing, Transport};
+use crate::model::{Body, Headers, Incomplete, Nanos, Origin, Request, Side, Timing, Transport};
 use crate::wire::http1::{Event, Framing, Http1Error, Limits, Reader, RequestHead, keeps_alive};
 
 use super::Proxy;
 use super::connection::Visitor;
 use super::link::Link;
 use super::listener::Stop;
-use super::onboarding::is_own_host;
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
 use super::target::{Route, RouteError, Routed, route};
@@ -63,12 +62,8 @@ pub(super) enum Farewell {
 enum Heard {
     Request(Box<Asked>),
     Malformed(Http1Error),
-    /// The client closed, between requests or inside a head.
-    Closed,
-    /// We have waited long enough, or the recording ends.
+    /// The client closed, we have waited long enough, or the recording ends.
     Over,
-    /// The stream broke, a TLS alert for one.
-    Broken(std::io::Error),
 }
 
 /// A request head with how its body is framed and when its first byte came.
@@ -98,7 +93,6 @@ impl Client {
 
     /// Passes requests on until the conversation is over.
     pub(super) async fn converse(mut self) -> Farewell {
-        let mut spoken = false;
         loop {
             let asked = match self.hear().await {
                 Heard::Request(asked) => *asked,
@@ -108,23 +102,7 @@ impl Client {
                     return Farewell::Over;
                 }
                 Heard::Over => return Farewell::Over,
-                Heard::Closed => {
-                    if let (false, Some(host)) = (spoken, self.intercepted_host()) {
-                        self.proxy.tally.silent(host);
-                    }
-                    return Farewell::Over;
-                }
-                Heard::Broken(error) => {
-                    if let (false, Some(host)) = (spoken, self.intercepted_host()) {
-                        self.proxy.tally.rejected(host, error.to_string());
-                    }
-                    return Farewell::Over;
-                }
             };
-            if let (false, Some(host)) = (spoken, self.intercepted_host()) {
-                self.proxy.tally.spoken(host);
-            }
-            spoken = true;
             if matches!(self.route, Route::Absolute) && asked.head.method == "CONNECT" {
                 return Farewell::Connect(Box::new(self), asked.head);
             }
@@ -154,11 +132,7 @@ impl Client {
             let limit = if begun { HEAD_LIMIT } else { IDLE_LIMIT };
             select! {
                 biased;
-                more = self.link.intake.more() => match more {
-                    Ok(0) => return Heard::Closed,
-                    Ok(_) => {}
-                    Err(error) => return Heard::Broken(error),
-                },
+                more = self.link.intake.more() => if !matches!(more, Ok(1..)) { return Heard::Over },
                 () = self.pool.watch() => {}
                 () = self.stop.requested(), if !begun => return Heard::Over,
                 () = sleep(limit) => return Heard::Over,
@@ -307,14 +281,6 @@ impl Client {
 
 /// What we say ourselves.
 impl Client {
-    /// The host whose certificate we showed, on an intercepted connection.
-    fn intercepted_host(&self) -> Option<&str> {
-        match &self.route {
-            Route::Fixed(origin) if origin.scheme == Scheme::Https && !is_own_host(&origin.host) => Some(&origin.host),
-            _ => None,
-        }
-    }
-
     fn tape(&self, request: Request, started: Nanos) -> Tape {
         let transport = Transport {
             client: self.visitor.peer,

@@ -3,14 +3,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::select;
-use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
 
 use crate::model::{Origin, Scheme};
 use crate::observe::conversation::Speaks;
@@ -19,17 +14,12 @@ use super::Proxy;
 use super::client::{Client, Farewell};
 use super::link::Link;
 use super::listener::Stop;
-use super::names::Names;
 use super::onboarding;
 use super::opening::Opening;
 use super::pages::Page;
 use super::target::Route;
-use super::tls::{self, Asked, Learned};
 use super::tunnel;
 use super::upstream::{ConnectError, Upstream};
-
-/// For a TLS handshake with a client.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Who is at the other end of a client connection.
 #[derive(Clone, Copy, Debug)]
@@ -64,22 +54,26 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream, peer: SocketAddr, s
 }
 
 /// A tunnel that a client asked for.
-struct Tunnel {
-    proxy: Arc<Proxy>,
-    visitor: Visitor,
+pub(super) struct Tunnel {
+    /// Shared by all connections.
+    pub(super) proxy: Arc<Proxy>,
+    /// Who.
+    pub(super) visitor: Visitor,
     /// Host and port asked for; `https` once the client has begun TLS.
-    origin: Origin,
-    stop: Stop,
+    pub(super) origin: Origin,
+    /// Turns true when the recording ends.
+    pub(super) stop: Stop,
 }
 
 /// A server that was tried before the client has asked for anything of it.
-type Tried = Option<Result<Upstream, ConnectError>>;
+pub(super) type Tried = Option<Result<Upstream, ConnectError>>;
 
 /// TLS that we ended.
-struct Secured {
-    sni: Option<String>,
+pub(super) struct Secured {
+    /// Name the client asked for.
+    pub(super) sni: Option<String>,
     /// What client and server have agreed on.
-    alpn: Option<Vec<u8>>,
+    pub(super) alpn: Option<Vec<u8>>,
 }
 
 impl Tunnel {
@@ -102,7 +96,7 @@ impl Tunnel {
     }
 
     /// Serves what the client begins with.
-    async fn begin(mut self, opening: Opening, mut link: Link, secured: Option<Secured>, tried: Tried) {
+    pub(super) async fn begin(mut self, opening: Opening, mut link: Link, secured: Option<Secured>, tried: Tried) {
         let other = |secured: &Option<Secured>| match secured {
             Some(Secured { alpn: Some(alpn), .. }) => String::from_utf8_lossy(alpn).into_owned(),
             Some(_) => "something in TLS that is not HTTP".to_owned(),
@@ -112,9 +106,7 @@ impl Tunnel {
             Opening::Closed => {}
             Opening::Http => self.converse(link, secured, tried).await,
             Opening::Http2 => {
-                if self.speaks(&mut link).await
-                    && let Some(server) = self.server(&secured, tried).await
-                {
+                if let Some(server) = self.server(&secured, tried).await {
                     self.pass(link, server, secured, Speaks::Http2).await;
                 }
             }
@@ -140,26 +132,6 @@ impl Tunnel {
         client.secured(sni, tried).converse().await;
     }
 
-    /// Waits for the first bytes of a client that agreed on HTTP/2, which it sends whatever the server does (RFC 9113 §3.4). False
-    /// when there are none.
-    async fn speaks(&mut self, link: &mut Link) -> bool {
-        if !link.intake.bytes.is_empty() {
-            return true;
-        }
-        let host = &self.origin.host;
-        let first = select! {
-            biased;
-            first = link.intake.more() => first,
-            () = self.stop.requested() => return false,
-        };
-        match first {
-            Ok(0) => self.proxy.tally.silent(host),
-            Ok(_) => self.proxy.tally.spoken(host),
-            Err(ref error) => self.proxy.tally.rejected(host, error.to_string()),
-        }
-        matches!(first, Ok(1..))
-    }
-
     /// The server that was tried, or else a new connection. None when there is none, which is told.
     async fn server(&self, secured: &Option<Secured>, tried: Tried) -> Option<Upstream> {
         let opened = match tried {
@@ -171,6 +143,15 @@ impl Tunnel {
             }
         };
         opened.map_err(|error| self.proxy.tally.unreachable(&self.origin.authority(), error.chain())).ok()
+    }
+
+    /// Passes bytes on that are not for us to read, of which this is said.
+    pub(super) async fn pass_by(self, link: Link, what: &str) {
+        let origin = Origin { scheme: Scheme::Http, ..self.origin.clone() };
+        let this = Self { origin, ..self };
+        if let Some(server) = this.server(&None, None).await {
+            this.pass(link, server, None, Speaks::Unknown(what.to_owned())).await;
+        }
     }
 
     /// Passes bytes on as they are.
@@ -186,59 +167,5 @@ impl Tunnel {
         let veil = matches!(speaks, Speaks::Http2).then(|| self.proxy.veil()).flatten();
         let wiretap = self.proxy.tee.relay(self.proxy.clock, relayed, speaks);
         tunnel::copy(&mut link, &mut server.link, wiretap, veil, &mut self.stop).await;
-    }
-
-    /// Ends the client's TLS with a certificate of ours that has the names of the server's, and agrees with the client on
-    /// what the server has chosen of its protocols.
-    async fn intercept(mut self, link: Link) {
-        let hello = timeout(HANDSHAKE_LIMIT, LazyConfigAcceptor::new(Acceptor::default(), link.into_io())).await;
-        let Ok(Ok(hello)) = hello else {
-            self.proxy.tally.malformed();
-            return;
-        };
-        let (sni, offers) = {
-            let hello = hello.client_hello();
-            (hello.server_name().map(str::to_owned), tls::offers(hello.alpn().into_iter().flatten()))
-        };
-        let name = sni.clone().unwrap_or_else(|| self.origin.dial_host().to_owned());
-        let asked = Asked { origin: self.origin.clone(), sni: name.clone(), offers };
-        let known = self.proxy.tls.learned(&asked).filter(Learned::can_wait);
-        let tried = match known {
-            Some(_) => None,
-            None => Some(Upstream::open(&self.proxy, &self.origin, sni.as_deref(), &asked.offers).await),
-        };
-        let alpn = match (&tried, &known) {
-            (Some(Ok(server)), _) => server.alpn.clone().map(String::into_bytes),
-            (_, Some(known)) => known.alpn.clone(),
-            // To tell the client why there is no server.
-            _ => asked.offers.iter().any(|offer| offer == tls::HTTP1).then(|| tls::HTTP1.to_vec()),
-        };
-        let names = known.or_else(|| self.proxy.tls.learned(&asked)).map(|learned| learned.names);
-        let names = names.unwrap_or_else(|| Names::of_host(&name)).covering(&name);
-        let config = match self.proxy.tls.server_config(&names, alpn.as_deref()) {
-            Ok(config) => config,
-            Err(error) => {
-                self.proxy.tally.rejected(&self.origin.host, format!("no certificate could be made: {error}"));
-                return;
-            }
-        };
-        let mut link = match timeout(HANDSHAKE_LIMIT, hello.into_stream(config)).await {
-            Ok(Ok(stream)) => Link::new(Box::new(stream), self.proxy.clock),
-            Ok(Err(error)) => return self.proxy.tally.rejected(&self.origin.host, error.to_string()),
-            Err(_) => {
-                return self.proxy.tally.rejected(&self.origin.host, "no handshake within 15 seconds".into());
-            }
-        };
-        let opening = match (&alpn, &tried) {
-            (Some(alpn), _) if alpn == b"h2" => Opening::Http2,
-            (Some(alpn), _) if alpn == tls::HTTP1 || alpn == b"http/1.0" => Opening::Http,
-            (Some(_), _) => Opening::Other,
-            (None, Some(Err(_))) => Opening::Http,
-            (None, _) => match Opening::sniff(&mut link, &mut self.stop).await {
-                Opening::Closed => Opening::Http,
-                opening => opening,
-            },
-        };
-        self.begin(opening, link, Some(Secured { sni, alpn }), tried).await;
     }
 }

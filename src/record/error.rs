@@ -26,6 +26,15 @@ pub enum RecordError {
     /// A certificate to trust cannot be used.
     #[error("cannot trust the extra certificates")]
     Trust(#[source] rustls::Error),
+    /// The file for TLS secrets cannot be used.
+    #[error("cannot write TLS secrets to {}", path.display())]
+    Keylog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The capture cannot be created.
     #[error("cannot create {}", path.display())]
     Create {

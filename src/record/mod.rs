@@ -11,20 +11,31 @@
 mod authority;
 mod client;
 mod connection;
+mod distrust;
 mod error;
+mod explained;
+mod first_word;
+mod hello;
+mod host_pattern;
+mod identity;
+mod intercept;
 mod journal;
+mod keylog;
 mod link;
 mod listener;
 mod lru;
 mod names;
 mod onboarding;
 mod opening;
+mod overhear;
 mod pages;
+mod passthrough;
 mod relay;
 mod tally;
 mod target;
 mod tee;
 mod tls;
+mod trust;
 mod tunnel;
 mod upstream;
 
@@ -36,6 +47,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::KeyLog;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -46,17 +58,23 @@ use crate::wire::http2::Veil;
 use crate::wire::identity::Sessions;
 
 use journal::{Journal, Written};
+use keylog::{Keylog, KeylogFile};
 use link::Clock;
 use onboarding::Onboarding;
+use passthrough::Passthrough;
 use tally::Tally;
 use tee::Tee;
 use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
 pub use error::{AuthorityError, RecordError};
+pub use host_pattern::{HostPattern, HostPatternError};
+pub use identity::{ClientIdentity, IdentityError};
 pub use onboarding::TrustBundle;
-pub use tally::{HostCount, Notice, Rejection, Remarks};
-pub use tls::UpstreamTrust;
+pub use passthrough::{Consequence, PassReason, Refusal};
+pub use tally::{HostCount, Notice, Passed, Rejection, Remarks};
+pub use tls::TlsOptions;
+pub use trust::UpstreamTrust;
 
 /// Notices that wait for an operator who does not look.
 const WAITING_NOTICES: usize = 256;
@@ -72,6 +90,8 @@ pub struct Config {
     pub authority: CertificateAuthority,
     /// Whose certificates are believed of servers.
     pub trust: UpstreamTrust,
+    /// What else is asked of TLS.
+    pub tls: TlsOptions,
     /// What becomes of hints at HTTP/3.
     pub hints: Http3Hints,
 }
@@ -109,6 +129,8 @@ pub struct Recording {
     stop: watch::Sender<bool>,
     listening: JoinSet<()>,
     writing: thread::JoinHandle<Written>,
+    /// Ends when the last handshake is over.
+    keylog: Option<thread::JoinHandle<()>>,
     tee: Tee,
     tally: Arc<Tally>,
     notices: mpsc::Receiver<Notice>,
@@ -121,6 +143,7 @@ pub(crate) struct Proxy {
     tls: Tls,
     hints: Http3Hints,
     onboarding: Onboarding,
+    passthrough: Passthrough,
     tee: Tee,
     tally: Arc<Tally>,
     clients: AtomicU64,
@@ -132,19 +155,28 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, output, authority, trust, hints } = config;
+    let Config { listen, output, authority, trust, tls, hints } = config;
+    let TlsOptions { identities, passthrough, auto_passthrough, keylog } = tls;
     let unusable = |source| RecordError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
+    let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
+    let tally = Arc::new(Tally::new(notice_sender));
+    let (key_log, keylog) = match keylog {
+        Some(path) => {
+            let file = KeylogFile::open(&path).map_err(|source| RecordError::Keylog { path, source })?;
+            let (keylog, writing) = Keylog::start(file, tally.clone()).map_err(RecordError::Thread)?;
+            (Arc::new(keylog) as Arc<dyn KeyLog>, Some(writing))
+        }
+        None => (Arc::new(rustls::NoKeyLog) as Arc<dyn KeyLog>, None),
+    };
     let onboarding = Onboarding::new(&authority)?;
-    let tls = Tls::new(authority, &trust).map_err(RecordError::Trust)?;
+    let tls = Tls::new(authority, &trust, &identities, key_log).map_err(RecordError::Trust)?;
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
     let anchor = u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX);
     let recorder = Recorder::create(&output, &format!("proxy {address}"), anchor, Sessions::default())
         .map_err(|source| RecordError::Create { path: output.clone(), source })?;
-    let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
-    let tally = Arc::new(Tally::new(notice_sender));
     let (tee, notes, waiting) = Tee::new();
     let journal = Journal::new(recorder, clock, hints, tally.clone());
     let writing = thread::Builder::new()
@@ -157,6 +189,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         tls,
         hints,
         onboarding,
+        passthrough: Passthrough::new(passthrough, auto_passthrough),
         tee: tee.clone(),
         tally: tally.clone(),
         clients: AtomicU64::new(0),
@@ -165,7 +198,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
     listening.spawn(listener::run(listener, Arc::new(proxy), listener::Stop::new(stopped)));
-    Ok(Recording { address, output, stop, listening, writing, tee, tally, notices })
+    Ok(Recording { address, output, stop, listening, writing, keylog, tee, tally, notices })
 }
 
 impl Recording {
@@ -190,8 +223,12 @@ impl Recording {
         let _ = self.stop.send(true);
         while self.listening.join_next().await.is_some() {}
         self.tee.stop();
-        let writing = self.writing;
-        let written = tokio::task::spawn_blocking(move || writing.join()).await;
+        let (writing, keylog) = (self.writing, self.keylog);
+        let written = tokio::task::spawn_blocking(move || {
+            let _ = keylog.map(thread::JoinHandle::join);
+            writing.join()
+        });
+        let written = written.await;
         let Ok(Ok(Written { summary, closed, incomplete, lost, trouble })) = written else {
             return Err(RecordError::Writer);
         };

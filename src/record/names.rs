@@ -1,5 +1,6 @@
 //! The names a certificate is valid for: read from the server's, put into ours.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use x509_parser::extensions::GeneralName;
@@ -52,7 +53,7 @@ impl Names {
 
     /// The first name short enough to be a common name.
     pub(super) fn common_name(&self) -> String {
-        let mut texts = self.0.iter().map(Name::text);
+        let mut texts = self.0.iter().map(Name::to_string);
         texts.find(|text| text.len() <= COMMON_NAME_BYTES).unwrap_or_else(|| "overdub".to_owned())
     }
 }
@@ -83,11 +84,13 @@ impl Name {
             },
         }
     }
+}
 
-    fn text(&self) -> String {
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dns(dns) => dns.clone(),
-            Self::Ip(ip) => ip.to_string(),
+            Self::Dns(dns) => f.write_str(dns),
+            Self::Ip(ip) => ip.fmt(f),
         }
     }
 }

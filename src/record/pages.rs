@@ -60,14 +60,18 @@ impl Page {
             _ => "502 Bad Gateway",
         };
         let advice = match error {
-            ConnectError::Itself => "Ask the proxy for some other server.",
-            ConnectError::Certificate(_) => {
-                "If this server is yours, restart the recording with `--upstream-ca FILE` and the certificate that signed \
-                 the server's, or with `--upstream-insecure` to believe any certificate."
+            ConnectError::Itself => "Ask the proxy for some other server.".to_owned(),
+            ConnectError::Certificate(distrust) => distrust.advice(),
+            ConnectError::Alert(_) => "If the server wants a client certificate, restart the recording with \
+                 `--client-cert FILE`; else it may want a TLS version or cipher suite older than TLS 1.2."
+                .to_owned(),
+            ConnectError::Tls(_) => {
+                "The address was reached, but it does not speak TLS the way this program does.".to_owned()
             }
-            ConnectError::Tls(_) => "The address was reached, but it does not speak TLS the way this program does.",
-            ConnectError::Name(_) => "Check the host name; the proxy looks it up, not the browser.",
-            ConnectError::Tcp(_) | ConnectError::Timeout => "Check that the server runs and can be reached from here.",
+            ConnectError::Name(_) => "Check the host name; the proxy looks it up, not the browser.".to_owned(),
+            ConnectError::Tcp(_) | ConnectError::Timeout => {
+                "Check that the server runs and can be reached from here.".to_owned()
+            }
         };
         Self::text(status, format!("overdub could not connect to {origin}: {}.\n{advice}\n", error.chain()))
     }

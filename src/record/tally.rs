@@ -1,9 +1,12 @@
 //! What the operator should know beside the exchanges: hosts that refuse us, tunnels, rubbish. Bounded.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+
+use super::passthrough::{Consequence, PassReason, Refusal};
 
 /// More hosts than this are counted under one name.
 const MOST_HOSTS: usize = 1000;
@@ -13,10 +16,19 @@ const OTHERS: &str = "(other hosts)";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A client does not believe the certificate we showed for this host.
-    CertificateRejected {
+    CertificateRefused {
         /// The host.
         host: String,
-        /// What the client said.
+        /// The client.
+        client: IpAddr,
+        /// What it did.
+        refusal: Refusal,
+        /// What follows.
+        then: Consequence,
+    },
+    /// TLS secrets are missing from the key log.
+    KeylogFailed {
+        /// Why.
         reason: String,
     },
     /// This server cannot be reached or believed.
@@ -51,6 +63,19 @@ pub struct Rejection {
     pub times: u64,
     /// On how many connections a client took it.
     pub accepted: u64,
+    /// What the client did the last time.
+    pub refusal: Refusal,
+}
+
+/// A host whose TLS was not intercepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Which, with its port.
+    pub host: String,
+    /// On how many connections.
+    pub times: u64,
+    /// Why, the last time.
+    pub reason: PassReason,
 }
 
 /// Counts of what is no exchange.
@@ -64,13 +89,16 @@ pub(super) struct Tally {
 struct Counts {
     hosts: BTreeMap<String, Host>,
     malformed: u64,
+    lost_secrets: u64,
 }
 
 #[derive(Debug, Default)]
 struct Host {
-    rejected: u64,
-    silent: u64,
-    spoken: u64,
+    refused: u64,
+    refusal: Option<Refusal>,
+    accepted: u64,
+    passed: u64,
+    reason: Option<PassReason>,
     tunnels: u64,
     unreachable: u64,
 }
@@ -80,10 +108,14 @@ struct Host {
 pub struct Remarks {
     /// Hosts whose certificate from us clients refused.
     pub rejected: Vec<Rejection>,
+    /// Hosts whose TLS went through and was not intercepted.
+    pub passed: Vec<Passed>,
     /// Hosts where bytes went through that are no HTTP and are not in the capture.
     pub tunnels: Vec<HostCount>,
     /// What clients sent that is no HTTP request.
     pub malformed: u64,
+    /// TLS secrets that should be in the key log and are not.
+    pub lost_secrets: u64,
 }
 
 impl Tally {
@@ -93,30 +125,51 @@ impl Tally {
     }
 
     /// A client refused our certificate.
-    pub(super) fn rejected(&self, host: &str, reason: String) {
-        if self.count(host, |counted| &mut counted.rejected) == 1 {
-            self.notice(Notice::CertificateRejected { host: host.to_owned(), reason });
+    pub(super) fn refused(&self, host: &str, client: IpAddr, refusal: Refusal, then: Consequence) {
+        let first = self.host(host, |counted| {
+            counted.refused += 1;
+            counted.refusal = Some(refusal.clone());
+            counted.refused == 1
+        });
+        if first {
+            self.notice(Notice::CertificateRefused { host: host.to_owned(), client, refusal, then });
         }
     }
 
-    /// A client finished the handshake and closed without a word.
-    pub(super) fn silent(&self, host: &str) {
-        self.count(host, |counted| &mut counted.silent);
+    /// A client took our certificate and sent something.
+    pub(super) fn accepted(&self, host: &str) {
+        self.host(host, |counted| counted.accepted += 1);
     }
 
-    /// A client sent something through an intercepted connection.
-    pub(super) fn spoken(&self, host: &str) {
-        self.count(host, |counted| &mut counted.spoken);
+    /// TLS passes that is not intercepted.
+    pub(super) fn passed(&self, host: &str, reason: PassReason) {
+        self.host(host, |counted| {
+            counted.passed += 1;
+            counted.reason = Some(reason);
+        });
     }
 
     /// Bytes pass unseen.
     pub(super) fn tunnel(&self, host: &str) {
-        self.count(host, |counted| &mut counted.tunnels);
+        self.host(host, |counted| counted.tunnels += 1);
+    }
+
+    /// A secret is not in the key log.
+    pub(super) fn secret_lost(&self, reason: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.lost_secrets += 1;
+        if counts.lost_secrets == 1 {
+            self.notice(Notice::KeylogFailed { reason: reason.to_owned() });
+        }
     }
 
     /// A server cannot be reached or believed.
     pub(super) fn unreachable(&self, origin: &str, reason: String) {
-        if self.count(origin, |counted| &mut counted.unreachable) == 1 {
+        let first = self.host(origin, |counted| {
+            counted.unreachable += 1;
+            counted.unreachable == 1
+        });
+        if first {
             self.notice(Notice::Unreachable { origin: origin.to_owned(), reason });
         }
     }
@@ -131,29 +184,32 @@ impl Tally {
         let _ = self.notices.try_send(notice);
     }
 
-    /// All of it. A host where clients only ever close without a word counts as refusing.
+    /// All of it.
     pub(super) fn remarks(&self) -> Remarks {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let rejections = counts.hosts.iter().map(|(host, c)| Rejection {
-            host: host.clone(),
-            times: if c.rejected == 0 && c.spoken == 0 { c.silent } else { c.rejected },
-            accepted: c.spoken,
+        let rejections = counts.hosts.iter().filter_map(|(host, c)| {
+            let refusal = c.refusal.clone()?;
+            Some(Rejection { host: host.clone(), times: c.refused, accepted: c.accepted, refusal })
+        });
+        let passed = counts.hosts.iter().filter_map(|(host, c)| {
+            let reason = c.reason.clone()?;
+            Some(Passed { host: host.clone(), times: c.passed, reason })
         });
         let tunnels = counts.hosts.iter().map(|(host, c)| HostCount { host: host.clone(), times: c.tunnels });
         Remarks {
-            rejected: rejections.filter(|rejection| rejection.times > 0).collect(),
+            rejected: rejections.collect(),
+            passed: passed.collect(),
             tunnels: tunnels.filter(|counted| counted.times > 0).collect(),
             malformed: counts.malformed,
+            lost_secrets: counts.lost_secrets,
         }
     }
 
-    fn count(&self, host: &str, which: impl FnOnce(&mut Host) -> &mut u64) -> u64 {
+    fn host<T>(&self, host: &str, change: impl FnOnce(&mut Host) -> T) -> T {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let full = counts.hosts.len() >= MOST_HOSTS && !counts.hosts.contains_key(host);
         let name = if full { OTHERS } else { host };
-        let times = which(counts.hosts.entry(name.to_owned()).or_default());
-        *times += 1;
-        *times
+        change(counts.hosts.entry(name.to_owned()).or_default())
     }
 }
 
@@ -162,19 +218,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_that_only_hangs_up_counts_as_refusing_and_one_that_speaks_does_not() {
+    fn a_host_that_clients_refuse_is_told_once_and_listed_with_the_last_reason() {
         let (sender, mut notices) = mpsc::channel(8);
         let tally = Tally::new(sender);
-        tally.silent("quiet.test");
-        tally.silent("shop.test");
-        tally.spoken("shop.test");
-        tally.rejected("pinned.test", "unknown ca".into());
-        tally.rejected("pinned.test", "unknown ca".into());
-        let rejected = tally.remarks().rejected;
-        assert_eq!(
-            rejected.iter().map(|h| (h.host.as_str(), h.times)).collect::<Vec<_>>(),
-            [("pinned.test", 2), ("quiet.test", 1)]
-        );
+        let client = IpAddr::from([127, 0, 0, 1]);
+        tally.accepted("shop.test");
+        for refusal in [Refusal::Silent, Refusal::BrokeOff] {
+            tally.refused("pinned.test", client, refusal, Consequence::NotWanted);
+        }
+        tally.passed("pinned.test:443", PassReason::Asked);
+        let Remarks { rejected, passed, .. } = tally.remarks();
+        let expected = Rejection { host: "pinned.test".into(), times: 2, accepted: 0, refusal: Refusal::BrokeOff };
+        assert_eq!(rejected, [expected]);
+        assert_eq!(passed, [Passed { host: "pinned.test:443".into(), times: 1, reason: PassReason::Asked }]);
         assert!(notices.try_recv().is_ok() && notices.try_recv().is_err(), "told once");
     }
 

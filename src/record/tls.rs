@@ -1,69 +1,65 @@
-//! TLS towards servers (whom to trust) and towards clients (which certificate to show). Main type: [`Tls`].
+//! TLS towards servers and towards clients (which certificate to show). Main type: [`Tls`].
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    AlertDescription, CipherSuite, ClientConfig, KeyLog, ProtocolVersion, ServerConfig, SignatureScheme,
+    SupportedCipherSuite,
+};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 use crate::model::Origin;
 
 use super::authority::CertificateAuthority;
 use super::error::AuthorityError;
+use super::host_pattern::HostPattern;
+use super::identity::ClientIdentity;
 use super::lru::Lru;
 use super::names::Names;
+use super::trust::{UpstreamTrust, Verifier};
 
 /// What a client of HTTP/1 offers.
 pub(in crate::record) const HTTP1: &[u8] = b"http/1.1";
-/// Most protocols of a client that are passed on, and the longest list of them in bytes.
+/// Most protocols of a client that are passed on.
 const MOST_OFFERS: usize = 16;
 const MOST_LEAVES: usize = 1000;
 const MOST_ORIGINS: usize = 10_000;
 
-/// Whose certificates are believed.
+/// What is asked of TLS, beside whom to trust.
 #[derive(Clone, Debug)]
-pub struct UpstreamTrust {
-    /// The system's roots.
-    pub system: bool,
-    /// More roots, or servers' own certificates.
-    pub extra: Vec<CertificateDer<'static>>,
-    /// Every certificate, whoever signed it.
-    pub insecure: bool,
+pub struct TlsOptions {
+    /// Who we are to servers that want to know; the first that is for a server is shown to it.
+    pub identities: Vec<ClientIdentity>,
+    /// Hosts whose TLS is not intercepted.
+    pub passthrough: Vec<HostPattern>,
+    /// Whether a host whose certificate from us a client refuses is passed through for that client from then on.
+    pub auto_passthrough: bool,
+    /// File for the secrets of all connections.
+    pub keylog: Option<PathBuf>,
 }
 
-impl Default for UpstreamTrust {
+impl Default for TlsOptions {
     fn default() -> Self {
-        Self { system: true, extra: Vec::new(), insecure: false }
-    }
-}
-
-impl UpstreamTrust {
-    /// Adds all certificates of a PEM text; says how many there were.
-    ///
-    /// # Errors
-    /// When the text is not PEM.
-    pub fn add_pem(&mut self, pem: &[u8]) -> Result<usize, rustls::pki_types::pem::Error> {
-        let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
-        let count = certificates.len();
-        self.extra.extend(certificates);
-        Ok(count)
+        Self { identities: Vec::new(), passthrough: Vec::new(), auto_passthrough: true, keylog: None }
     }
 }
 
 /// TLS on both sides.
 pub(super) struct Tls {
-    authority: CertificateAuthority,
+    authority: Arc<CertificateAuthority>,
     provider: Arc<CryptoProvider>,
-    /// Offers no protocol.
-    client: ClientConfig,
-    /// Likewise.
-    leaves: Mutex<Lru<Names, Arc<ServerConfig>>>,
+    key_log: Arc<dyn KeyLog>,
+    /// For servers that no identity is for.
+    anonymous: ClientConfig,
+    identified: Vec<(Option<HostPattern>, ClientConfig)>,
+    leaves: Mutex<Lru<Names, Leaf>>,
     learned: Mutex<Lru<Asked, Learned>>,
 }
 
@@ -91,7 +87,7 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// Whether what is chosen can be spoken over a connection that is opened for each client only when it asks for something.
+    /// Whether what is chosen can be spoken over a connection that is opened only when the client asks for something.
     pub(super) fn can_wait(&self) -> bool {
         self.alpn.as_deref() == Some(HTTP1)
     }
@@ -102,28 +98,52 @@ pub(super) fn offers<'a>(alpn: impl Iterator<Item = &'a [u8]>) -> Offers {
     alpn.take(MOST_OFFERS).map(<[u8]>::to_vec).collect()
 }
 
+/// Minted once, whoever waits for it.
+type Leaf = Arc<OnceCell<Arc<ServerConfig>>>;
+
 impl Tls {
-    /// With this root for clients and this trust in servers.
-    pub(super) fn new(authority: CertificateAuthority, trust: &UpstreamTrust) -> Result<Self, rustls::Error> {
+    /// With this root for clients, this trust in servers and these faces for them.
+    pub(super) fn new(
+        authority: CertificateAuthority,
+        trust: &UpstreamTrust,
+        identities: &[ClientIdentity],
+        key_log: Arc<dyn KeyLog>,
+    ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Verifier::new(trust, &provider)?;
-        let client = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let verifier = Arc::new(Verifier::new(trust, &provider)?);
+        let client = |identity: Option<&ClientIdentity>| {
+            let builder = ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()?
+                .dangerous()
+                .with_custom_certificate_verifier(verifier.clone());
+            let mut config = match identity {
+                None => builder.with_no_client_auth(),
+                Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.key()))),
+            };
+            config.key_log = key_log.clone();
+            Ok::<ClientConfig, rustls::Error>(config)
+        };
+        let anonymous = client(None)?;
+        let identified = identities.iter().map(|own| Ok((own.hosts().cloned(), client(Some(own))?)));
+        let identified = identified.collect::<Result<_, rustls::Error>>()?;
         Ok(Self {
-            authority,
+            authority: Arc::new(authority),
             provider,
-            client,
+            key_log,
+            anonymous,
+            identified,
             leaves: Mutex::new(Lru::new(MOST_LEAVES)),
             learned: Mutex::new(Lru::new(MOST_ORIGINS)),
         })
     }
 
-    /// For a handshake with a server in which these protocols are offered.
-    pub(super) fn connector(&self, offers: &Offers) -> TlsConnector {
-        let mut config = self.client.clone();
+    /// For a handshake with this server in which these protocols are offered: an identity for it by name goes before one
+    /// for all.
+    pub(super) fn connector(&self, host: &str, port: u16, offers: &Offers) -> TlsConnector {
+        let named = |(hosts, _): &&(Option<HostPattern>, _)| hosts.as_ref().is_some_and(|own| own.covers(host, port));
+        let found = self.identified.iter().find(named);
+        let found = found.or_else(|| self.identified.iter().find(|(hosts, _)| hosts.is_none()));
+        let mut config = found.map_or(&self.anonymous, |(_, config)| config).clone();
         config.alpn_protocols.clone_from(offers);
         Arc::new(config).into()
     }
@@ -139,24 +159,49 @@ impl Tls {
     }
 
     /// The configuration that shows clients a certificate with these names and agrees on this protocol.
-    pub(super) fn server_config(&self, names: &Names, alpn: Option<&[u8]>) -> Result<Arc<ServerConfig>, LeafError> {
-        let mut config = ServerConfig::clone(&*self.leaf(names)?);
+    pub(super) async fn server_config(
+        &self,
+        names: &Names,
+        alpn: Option<&[u8]>,
+    ) -> Result<Arc<ServerConfig>, LeafError> {
+        let mut config = ServerConfig::clone(&*self.leaf(names).await?);
         config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
         Ok(Arc::new(config))
     }
 
-    fn leaf(&self, names: &Names) -> Result<Arc<ServerConfig>, LeafError> {
-        if let Some(config) = self.leaves.lock().unwrap_or_else(PoisonError::into_inner).find(names) {
-            return Ok(config);
-        }
-        let minted = self.authority.mint(names)?;
-        let config = ServerConfig::builder_with_provider(self.provider.clone())
+    /// Minted on first use, off the event loop, once for all connections that want it at the same time.
+    async fn leaf(&self, names: &Names) -> Result<Arc<ServerConfig>, LeafError> {
+        let leaf = {
+            let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+            leaves.find(names).unwrap_or_else(|| {
+                let leaf = Leaf::default();
+                leaves.put(names.clone(), leaf.clone());
+                leaf
+            })
+        };
+        leaf.get_or_try_init(|| self.mint(names.clone())).await.cloned()
+    }
+
+    async fn mint(&self, names: Names) -> Result<Arc<ServerConfig>, LeafError> {
+        let authority = self.authority.clone();
+        let minted =
+            tokio::task::spawn_blocking(move || authority.mint(&names)).await.map_err(|_| LeafError::Ended)??;
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(minted.chain, minted.key)?;
-        let config = Arc::new(config);
-        self.leaves.lock().unwrap_or_else(PoisonError::into_inner).put(names.clone(), config.clone());
-        Ok(config)
+        config.key_log = self.key_log.clone();
+        Ok(Arc::new(config))
+    }
+
+    /// Whether a client that offers these suites can agree with us on one: ours are for TLS 1.3, and in TLS 1.2 for keys
+    /// as our leaves have them.
+    pub(super) fn shares_a_suite(&self, offered: &[CipherSuite]) -> bool {
+        let usable = |suite: &&SupportedCipherSuite| match suite {
+            SupportedCipherSuite::Tls13(_) => true,
+            SupportedCipherSuite::Tls12(suite) => suite.sign.contains(&SignatureScheme::ECDSA_NISTP256_SHA256),
+        };
+        self.provider.cipher_suites.iter().filter(usable).any(|own| offered.contains(&own.suite()))
     }
 }
 
@@ -167,6 +212,8 @@ pub(super) enum LeafError {
     Mint(#[from] AuthorityError),
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+    #[error("the program is ending")]
+    Ended,
 }
 
 /// The name under which a server's certificate is checked.
@@ -177,80 +224,38 @@ pub(super) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     }
 }
 
+/// The fatal alert that the other side sent.
+pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// The same by its name in RFC 8446 §6.
+pub(super) fn alert_text(error: &io::Error) -> Option<String> {
+    Some(snake_case(&format!("{:?}", alert(error)?)))
+}
+
+/// `UnknownCA` becomes `unknown_ca`.
+fn snake_case(camel: &str) -> String {
+    let mut snake = String::new();
+    let mut after_small = false;
+    for c in camel.chars() {
+        if c.is_ascii_uppercase() && after_small {
+            snake.push('_');
+        }
+        after_small = c.is_ascii_lowercase();
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
 /// As people write it.
 pub(super) fn version_text(version: ProtocolVersion) -> String {
     match version {
         ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
         ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),
         other => format!("{other:?}"),
-    }
-}
-
-/// Believes the roots, the very certificates that were named, or everyone.
-#[derive(Debug)]
-struct Verifier {
-    roots: Option<Arc<WebPkiServerVerifier>>,
-    pinned: Vec<CertificateDer<'static>>,
-    insecure: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Verifier {
-    fn new(trust: &UpstreamTrust, provider: &Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        if trust.system && !trust.insecure {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        for certificate in &trust.extra {
-            roots.add(certificate.clone())?;
-        }
-        let roots = if roots.is_empty() {
-            None
-        } else {
-            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-            Some(builder.build().map_err(|error| rustls::Error::General(error.to_string()))?)
-        };
-        Ok(Self { roots, pinned: trust.extra.clone(), insecure: trust.insecure, provider: provider.clone() })
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.insecure || self.pinned.iter().any(|pinned| pinned == end_entity) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        match &self.roots {
-            Some(roots) => roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
-            None => Err(rustls::CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

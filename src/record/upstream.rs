@@ -14,6 +14,8 @@ use crate::observe::conversation::{Relayed, Secured};
 use crate::wire::http1::{Limits, Reader};
 
 use super::connection::Visitor;
+use super::distrust::Distrust;
+use super::explained::Explained;
 use super::link::{Io, Link};
 use super::names::Names;
 use super::tls::{self, Asked, Learned, Offers};
@@ -36,7 +38,9 @@ pub(super) enum ConnectError {
     #[error("no connection within 15 seconds")]
     Timeout,
     #[error("its certificate is not trusted")]
-    Certificate(#[source] io::Error),
+    Certificate(#[source] Distrust),
+    #[error("it broke off the TLS handshake with the alert {0}")]
+    Alert(String),
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
 }
@@ -132,7 +136,7 @@ impl Upstream {
         let start = proxy.clock.now();
         let asked = sni.unwrap_or(origin.dial_host());
         let name = tls::server_name(asked).map_err(ConnectError::Tls)?;
-        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector(offers).connect(name, tcp));
+        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector(asked, origin.port, offers).connect(name, tcp));
         let stream = handshake.await.map_err(|_| ConnectError::Timeout)?.map_err(tls_error)?;
         let span = Span { start, end: proxy.clock.now() };
         let session = stream.get_ref().1;
@@ -143,7 +147,7 @@ impl Upstream {
             let asked = Asked { origin: origin.clone(), sni: asked.to_owned(), offers: offers.clone() };
             proxy.tls.learn(asked, Learned { names, alpn: chosen });
         }
-        let opened = Self::over(proxy, origin, Box::new(stream), Phases { connect, tls: Some(span) });
+        let opened = Self::over(proxy, origin, Box::new(Explained(stream)), Phases { connect, tls: Some(span) });
         Ok(Self { tls: version, alpn, ..opened })
     }
 
@@ -179,8 +183,11 @@ impl Upstream {
 }
 
 fn tls_error(error: io::Error) -> ConnectError {
+    if let Some(alert) = tls::alert_text(&error) {
+        return ConnectError::Alert(alert);
+    }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(_)) => ConnectError::Certificate(error),
+        Some(rustls::Error::InvalidCertificate(found)) => ConnectError::Certificate(Distrust::from(found)),
         _ => ConnectError::Tls(error),
     }
 }

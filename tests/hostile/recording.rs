@@ -173,6 +173,10 @@ fn shake_hands(recorder: &Recorder, server: &Server, roots: rustls::RootCertStor
     let asked = write!(secure, "GET / HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n").is_ok();
     let mut answer = Vec::new();
     let _ = secure.read_to_end(&mut answer);
+    if !asked {
+        // Until the proxy has taken note of the refusal.
+        let _ = stream.shutdown(std::net::Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
+    }
     (asked, answer)
 }
 
@@ -190,19 +194,22 @@ fn a_client_that_rejects_our_certificate_is_told_with_its_host() {
     fs::write(pem.path(), root).unwrap();
     let recorder = Recorder::start(&["--upstream-ca", pem.path().to_str().unwrap()]);
     assert!(!shake_hands(&recorder, &server, rustls::RootCertStore::empty()).0);
+    let (passed, _) = shake_hands(&recorder, &server, root_of(recorder.dir.path()));
+    assert!(!passed, "the host passes now, but this client believes our root alone");
     let (asked, answer) = shake_hands(&recorder, &server, root_of(recorder.dir.path()));
     assert!(asked && answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
-    eventually("a flush", || (recorder.exchanges() == 1).then_some(()));
+    eventually("a flush", || (recorder.exchanges() == 2).then_some(()));
     let (told, _dir) = recorder.end("TERM");
     assert_eq!(told.code, Some(0), "{told:#?}");
-    let rejected = told.err.lines().find(|l| l.contains("the client broke off its TLS handshake"));
+    let rejected = told.err.lines().find(|l| l.contains("does not take our certificate"));
     assert!(
         rejected.is_some_and(|l| l.starts_with("127.0.0.1: ") && l.contains("it has to trust ca/overdub-ca.pem")),
         "{told:#?}"
     );
     let (_, summary) = told.err.split_once("stopping").unwrap();
     assert!(
-        summary.contains("clients refused our certificate") && summary.contains("1  127.0.0.1 (accepted on 1)"),
+        summary.contains("1  127.0.0.1 (it sent the TLS alert unknown_ca; taken on 1 connection)")
+            && summary.contains("(a client refused our certificate: it sent the TLS alert unknown_ca)"),
         "{told:#?}"
     );
 }

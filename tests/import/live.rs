@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Headers};
-use overdub::record::{self, CertificateAuthority, Config, UpstreamTrust};
+use overdub::record::{self, CertificateAuthority, Config, TlsOptions, UpstreamTrust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -228,6 +228,7 @@ fn record_live(output: &Path, tap: &Tap, secure: bool, root: CertificateDer<'sta
         output: output.to_owned(),
         authority,
         trust,
+        tls: TlsOptions::default(),
         hints: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

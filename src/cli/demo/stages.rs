@@ -96,6 +96,7 @@ impl Demo {
             authority,
             trust,
             hints: record::Http3Hints::Removed,
+            tls: record::TlsOptions::default(),
         };
         let mut interrupted = self.interrupted.clone();
         self.runtime.block_on(async {

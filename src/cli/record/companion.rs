@@ -33,6 +33,7 @@ const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Flags that name it.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Flags {
     /// Record a browser: an isolated Chromium, Chrome or Edge with proxy and certificate in place opens here, and the
     /// recording ends when it closes

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The connection inside TLS; none when the client does not want it.
 pub(in crate::record) async fn secured(proxy: &Proxy, link: Link) -> Option<Link> {
-    let config = proxy.tls.server_config(&Names::of_host(OWN_HOST), Some(HTTP1)).ok()?;
+    let config = proxy.tls.server_config(&Names::of_host(OWN_HOST), Some(HTTP1)).await.ok()?;
     let stream = timeout(PATIENCE, TlsAcceptor::from(config).accept(link.into_io())).await.ok()?.ok()?;
     Some(Link::new(Box::new(stream), proxy.clock))
 }

@@ -1,0 +1,78 @@
+//! A client's first TLS message, read without losing a byte of it: the connection can still be passed through. Main type:
+//! [`Hello`].
+
+use std::io;
+
+use rustls::ServerConfig;
+use rustls::server::{Accepted, Acceptor};
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use super::link::{Io, Link};
+use super::passthrough::PassReason;
+use super::tls::{self, Offers, Tls};
+
+/// What a client wants of TLS. Its bytes are still in the link.
+pub(super) struct Hello {
+    accepted: Accepted,
+    /// Bytes of the link that the handshake has seen.
+    taken: usize,
+    /// Server name asked for.
+    pub(super) sni: Option<String>,
+}
+
+/// Why there is no hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HelloError {
+    /// It looks like TLS and cannot be read.
+    Unreadable,
+    /// The client closed, or its connection broke.
+    Closed,
+}
+
+impl Hello {
+    /// Waits until the message is whole.
+    pub(super) async fn read(link: &mut Link) -> Result<Self, HelloError> {
+        let mut acceptor = Acceptor::default();
+        let mut taken = 0;
+        loop {
+            while let rest @ [_, ..] = &link.intake.bytes[taken..] {
+                let mut unread = rest;
+                let read = acceptor.read_tls(&mut unread).map_err(|_| HelloError::Unreadable)?;
+                taken += read;
+                match acceptor.accept() {
+                    Ok(Some(accepted)) => {
+                        let sni = accepted.client_hello().server_name().map(str::to_owned);
+                        return Ok(Self { accepted, taken, sni });
+                    }
+                    Ok(None) if read > 0 => {}
+                    Ok(None) | Err(_) => return Err(HelloError::Unreadable),
+                }
+            }
+            if !matches!(link.intake.more().await, Ok(1..)) {
+                return Err(HelloError::Closed);
+            }
+        }
+    }
+
+    /// Why a handshake would be of no use; then the connection is better passed through at once.
+    pub(super) fn misfit(&self, tls: &Tls) -> Option<PassReason> {
+        let hello = self.accepted.client_hello();
+        (!tls.shares_a_suite(hello.cipher_suites())).then_some(PassReason::OldTls)
+    }
+
+    /// Protocols that the client offers.
+    pub(super) fn offers(&self) -> Offers {
+        tls::offers(self.accepted.client_hello().alpn().into_iter().flatten())
+    }
+
+    /// Goes on with the handshake.
+    pub(super) async fn answer(
+        self,
+        mut link: Link,
+        config: std::sync::Arc<ServerConfig>,
+    ) -> io::Result<TlsStream<Io>> {
+        link.intake.used(self.taken);
+        StartHandshake::from_parts(self.accepted, link.into_io()).into_stream(config).await
+    }
+}

@@ -1,0 +1,260 @@
+//! Which TLS is not intercepted: what the operator named, and what clients refuse. No sockets, no clock. Main type: [`Passthrough`].
+//!
+//! What is known of a client (an address) and a host:
+//!
+//! ```text
+//!            spoke            refused
+//! unknown ─────────► accepted ◄──────┐ stays: told, never passed through
+//!    │ refused                       │
+//!    ▼               spoke           │
+//! refused ───────────────────────────┘
+//!    passed through: for good when the refusal is an alert of a client that believes us elsewhere (a pinned
+//!    certificate), else for a term that doubles with each refusal (the root may come to be trusted), and until
+//!    the client first believes us anywhere, or refuses the server's own certificate too (it believes us alone)
+//! ```
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::host_pattern::HostPattern;
+use super::lru::Lru;
+
+const FIRST_TERM: Duration = Duration::from_secs(60);
+const LONGEST_TERM: Duration = Duration::from_secs(60 * 60);
+/// Clients and hosts that are remembered.
+const MOST_STANDINGS: usize = 4096;
+
+/// What a client did on seeing our certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It sent an alert (its name in the RFCs).
+    #[error("it sent the TLS alert {0}")]
+    Alert(String),
+    /// It closed inside the handshake.
+    #[error("it closed inside the TLS handshake")]
+    BrokeOff,
+    /// It finished the handshake and closed at once without a word.
+    #[error("it closed right after the TLS handshake")]
+    Silent,
+    /// Its handshake and ours do not fit together.
+    #[error("no handshake was possible: {0}")]
+    Misfit(String),
+}
+
+/// Why TLS was passed through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassReason {
+    /// The operator named the host.
+    #[error("asked for with --passthrough")]
+    Asked,
+    /// The client had refused our certificate.
+    #[error("a client refused our certificate: {0}")]
+    Refused(Refusal),
+    /// The client knows no cipher suite of TLS 1.2 or 1.3 that we have.
+    #[error("the client offers only cipher suites that are too old")]
+    OldTls,
+}
+
+/// What follows from a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// The client's next connections to the host are passed through, so long at first; none means to the end.
+    PassedThrough(Option<Duration>),
+    /// Nothing: the same client address has accepted our certificate for the host.
+    AcceptedBefore,
+    /// Nothing: the operator wants no automatic passing.
+    NotWanted,
+}
+
+/// Decides per connection.
+#[derive(Debug)]
+pub(super) struct Passthrough {
+    asked: Vec<HostPattern>,
+    automatic: bool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Clients that have spoken under a certificate of ours, for whatever host.
+    believers: Lru<IpAddr, ()>,
+    standings: Lru<(IpAddr, String), Standing>,
+}
+
+#[derive(Clone, Debug)]
+enum Standing {
+    Unknown,
+    Accepted,
+    Refused(Verdict),
+}
+
+#[derive(Clone, Debug)]
+struct Verdict {
+    refusal: Refusal,
+    /// Refusals that counted.
+    times: u32,
+    /// Whether the client believed us elsewhere by then.
+    believer: bool,
+    /// When the host is tried again; none: never.
+    until: Option<Instant>,
+}
+
+impl Verdict {
+    fn holds(&self, believer: bool, now: Instant) -> bool {
+        self.believer >= believer && self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Passthrough {
+    /// Passes what these patterns cover, and, when `automatic`, what clients refuse.
+    pub(super) fn new(asked: Vec<HostPattern>, automatic: bool) -> Self {
+        let known = Known { believers: Lru::new(MOST_STANDINGS), standings: Lru::new(MOST_STANDINGS) };
+        Self { asked, automatic, known: Mutex::new(known) }
+    }
+
+    /// Whether the operator named this host.
+    pub(super) fn asked(&self, host: &str, port: u16) -> Option<PassReason> {
+        self.asked.iter().any(|pattern| pattern.covers(host, port)).then_some(PassReason::Asked)
+    }
+
+    /// Whether this client has refused our certificate for this host, and that still counts.
+    pub(super) fn refused(&self, client: IpAddr, host: &str, now: Instant) -> Option<PassReason> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let believer = known.believers.find(&client).is_some();
+        match known.standings.find(&key(client, host))? {
+            Standing::Refused(verdict) if verdict.holds(believer, now) => Some(PassReason::Refused(verdict.refusal)),
+            _ => None,
+        }
+    }
+
+    /// The client spoke under our certificate for this host.
+    pub(super) fn note_accepted(&self, client: IpAddr, host: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.believers.put(client, ());
+        known.standings.put(key(client, host), Standing::Accepted);
+    }
+
+    /// The client does not believe the server's own certificate either, which was passed through: it is no pinned one.
+    pub(super) fn note_refused_anyway(&self, client: IpAddr, host: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.standings.put(key(client, host), Standing::Unknown);
+    }
+
+    /// The client refused our certificate for this host. Says what follows from it.
+    pub(super) fn note_refused(&self, client: IpAddr, host: &str, refusal: Refusal, now: Instant) -> Consequence {
+        if !self.automatic {
+            return Consequence::NotWanted;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let believer = known.believers.find(&client).is_some();
+        let times = match known.standings.find(&key(client, host)) {
+            Some(Standing::Accepted) => return Consequence::AcceptedBefore,
+            // One of several connections that were under way at once.
+            Some(Standing::Refused(verdict)) if verdict.holds(believer, now) => {
+                return Consequence::PassedThrough(verdict.until.map(|until| until - now));
+            }
+            Some(Standing::Refused(verdict)) => verdict.times.saturating_add(1),
+            Some(Standing::Unknown) | None => 1,
+        };
+        let pinned = believer && matches!(refusal, Refusal::Alert(_));
+        let term = (!pinned).then(|| FIRST_TERM.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_TERM));
+        let verdict = Verdict { refusal, times, believer, until: term.map(|term| now + term) };
+        known.standings.put(key(client, host), Standing::Refused(verdict));
+        Consequence::PassedThrough(term)
+    }
+}
+
+fn key(client: IpAddr, host: &str) -> (IpAddr, String) {
+    (client.to_canonical(), host.trim_end_matches('.').to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5));
+    const LAPTOP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 6));
+
+    fn alert() -> Refusal {
+        Refusal::Alert("unknown_ca".into())
+    }
+
+    fn automatic() -> (Passthrough, Instant) {
+        (Passthrough::new(Vec::new(), true), Instant::now())
+    }
+
+    #[test]
+    fn a_refusal_passes_this_host_for_this_client_alone() {
+        let (policy, now) = automatic();
+        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        assert_eq!(policy.note_refused(PHONE, "Shop.test", alert(), now), Consequence::PassedThrough(Some(FIRST_TERM)));
+        assert_eq!(policy.refused(PHONE, "shop.test", now), Some(PassReason::Refused(alert())));
+        assert_eq!(policy.refused(PHONE, "other.test", now), None);
+        assert_eq!(policy.refused(LAPTOP, "shop.test", now), None);
+    }
+
+    #[test]
+    fn a_host_that_was_accepted_is_never_passed_through_later() {
+        let (policy, now) = automatic();
+        policy.note_accepted(PHONE, "shop.test");
+        for refusal in [alert(), Refusal::Silent, Refusal::BrokeOff] {
+            assert_eq!(policy.note_refused(PHONE, "shop.test", refusal, now), Consequence::AcceptedBefore);
+            assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        }
+    }
+
+    #[test]
+    fn the_root_may_come_to_be_trusted_so_a_host_is_tried_again_less_and_less_often() {
+        let (policy, mut now) = automatic();
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let term = Duration::from_secs(minutes * 60);
+            let parallel = [(); 6].map(|()| policy.note_refused(PHONE, "shop.test", alert(), now));
+            assert_eq!(parallel, [Consequence::PassedThrough(Some(term)); 6]);
+            assert!(policy.refused(PHONE, "shop.test", now + term - Duration::from_secs(1)).is_some());
+            now += term;
+            assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        }
+    }
+
+    #[test]
+    fn once_the_root_is_trusted_what_was_refused_before_is_tried_again_and_then_given_up() {
+        let (policy, now) = automatic();
+        policy.note_refused(PHONE, "pinned.test", alert(), now);
+        policy.note_refused(PHONE, "shop.test", alert(), now);
+        policy.note_accepted(PHONE, "other.test");
+        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        policy.note_accepted(PHONE, "shop.test");
+        assert_eq!(policy.note_refused(PHONE, "pinned.test", alert(), now), Consequence::PassedThrough(None));
+        assert!(policy.refused(PHONE, "pinned.test", now + 100 * LONGEST_TERM).is_some());
+    }
+
+    #[test]
+    fn a_client_that_refuses_the_servers_own_certificate_too_is_not_passed_through() {
+        let (policy, now) = automatic();
+        policy.note_refused(PHONE, "shop.test", alert(), now);
+        policy.note_refused_anyway(PHONE, "shop.test");
+        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        assert_eq!(policy.note_refused(PHONE, "shop.test", alert(), now), Consequence::PassedThrough(Some(FIRST_TERM)));
+    }
+
+    #[test]
+    fn a_silent_close_is_weak_evidence_and_always_has_a_term() {
+        let (policy, now) = automatic();
+        policy.note_accepted(PHONE, "other.test");
+        let consequence = policy.note_refused(PHONE, "shop.test", Refusal::Silent, now);
+        assert_eq!(consequence, Consequence::PassedThrough(Some(FIRST_TERM)));
+        assert!(policy.refused(PHONE, "shop.test", now).is_some());
+        assert!(policy.refused(PHONE, "shop.test", now + FIRST_TERM).is_none());
+    }
+
+    #[test]
+    fn without_automatic_passing_only_what_was_asked_for_passes() {
+        let policy = Passthrough::new(vec!["*.bank.test:443".parse().unwrap()], false);
+        let now = Instant::now();
+        assert_eq!(policy.note_refused(PHONE, "shop.test", alert(), now), Consequence::NotWanted);
+        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        assert_eq!(policy.asked("www.bank.test", 443), Some(PassReason::Asked));
+        assert_eq!(policy.asked("www.bank.test", 8443), None);
+    }
+}
