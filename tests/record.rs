@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod companions;
+mod filter;
 mod http2;
+mod list;
+mod marks;
+mod noise;
 mod people;
 mod tls;
 
@@ -17,7 +21,7 @@ use std::time::Duration;
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Incomplete, MessageKind, Side};
 use overdub::record::{
-    self, CertificateAuthority, Config, Http3Hints, RecordSummary, Recording, TlsOptions, UpstreamTrust,
+    self, CertificateAuthority, Config, Filter, Http3Hints, RecordSummary, Recording, TlsOptions, UpstreamTrust,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -48,25 +52,31 @@ impl Proxy {
     }
 
     fn trusting(trust: UpstreamTrust) -> Self {
-        Self::with(trust, TlsOptions::default())
+        Self::configured(trust, |_| {})
     }
 
     fn with(trust: UpstreamTrust, tls: TlsOptions) -> Self {
-        Self::configured(trust, tls, Http3Hints::Removed)
+        Self::configured(trust, |config| config.tls = tls)
     }
 
-    fn configured(trust: UpstreamTrust, tls: TlsOptions, hints: Http3Hints) -> Self {
+    fn filtering(trust: UpstreamTrust, filter: Filter) -> Self {
+        Self::configured(trust, |config| config.filter = filter)
+    }
+
+    fn configured(trust: UpstreamTrust, adapt: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = CertificateAuthority::ephemeral().unwrap();
         let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
-        let config = Config {
+        let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             output: dir.path().join("test.dub"),
             authority,
             trust,
-            tls,
-            hints,
+            tls: TlsOptions::default(),
+            hints: Http3Hints::Removed,
+            filter: Filter::default(),
         };
+        adapt(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let recording = runtime.block_on(record::start(config)).unwrap();
         Self { runtime, recording, dir, root }

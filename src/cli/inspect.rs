@@ -6,7 +6,7 @@ mod json;
 mod messages;
 mod remarks;
 mod show;
-mod text;
+pub(super) mod text;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::capture::{CaptureError, Reader};
-use crate::model::{Exchange, ExchangeId, Nanos, Request, SessionInfo, Version};
+use crate::model::{Exchange, ExchangeId, Nanos, Remark, Request, SessionInfo, Version};
 
 use super::{CliError, Console, Exit};
 use filter::Filter;
@@ -198,10 +198,18 @@ fn table_line(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
         method(&exchange.request),
         url(&exchange.request),
     )?;
-    match &exchange.incomplete {
-        Some(why) => writeln!(out, "  [{}]", visible(why.to_string().as_bytes(), Lines::Escape)),
-        None => writeln!(out),
+    if let Some(why) = &exchange.incomplete {
+        write!(out, "  [{}]", visible(why.to_string().as_bytes(), Lines::Escape))?;
     }
+    if let Some(what) = noise(exchange) {
+        write!(out, "  [noise: {}]", visible(what.as_bytes(), Lines::Escape))?;
+    }
+    writeln!(out)
+}
+
+/// What a browser asked for itself, when it is that.
+fn noise(exchange: &Exchange) -> Option<&str> {
+    exchange.remarks.iter().find_map(Remark::as_noise)
 }
 
 /// The method, safe for a terminal; `?` when it is not known.
@@ -264,10 +272,12 @@ fn evidence(info: &SessionInfo) -> String {
 struct Totals {
     exchanges: u64,
     incomplete: u64,
+    noise: u64,
     request_bytes: u64,
     response_bytes: u64,
     hosts: BTreeMap<String, u64>,
     statuses: BTreeMap<String, u64>,
+    transactions: BTreeMap<String, u64>,
 }
 
 impl Totals {
@@ -280,6 +290,10 @@ impl Totals {
         *self.hosts.entry(exchange.request.origin.authority()).or_default() += 1;
         let status = response.map_or_else(|| "none".to_owned(), |r| r.status.to_string());
         *self.statuses.entry(status).or_default() += 1;
+        self.noise += u64::from(noise(exchange).is_some());
+        if let Some(label) = &exchange.transaction {
+            *self.transactions.entry(label.clone()).or_default() += 1;
+        }
     }
 }
 
@@ -305,6 +319,12 @@ fn summary(out: &mut impl Write, path: &Path, reader: &Reader) -> Result<(), Sto
     writeln!(out, "bodies     {asked} in requests, {answered} in responses")?;
     writeln!(out, "hosts      {}", most_frequent(&totals.hosts))?;
     writeln!(out, "statuses   {}", most_frequent(&totals.statuses))?;
+    if !totals.transactions.is_empty() {
+        writeln!(out, "marks      {}", most_frequent(&totals.transactions))?;
+    }
+    if totals.noise > 0 {
+        writeln!(out, "noise      {} of browsers themselves (--filter noise)", count(totals.noise, "exchange"))?;
+    }
     writeln!(out, "damage     {}", damage_in_words(reader))?;
     writeln!(out)?;
     Ok(sessions(out, reader, false)?)
@@ -446,6 +466,18 @@ mod tests {
             + r#"{"side":"request","position":5,"name":null}]}"#;
         let line = String::from_utf8(out).unwrap();
         assert!(line.trim_end().ends_with(&expected), "{line}");
+    }
+
+    #[test]
+    fn noise_is_shown_on_a_line() {
+        let exchange = Exchange { remarks: vec![Remark::noise("Chromium updates")], ..exchange() };
+        let (mut table, mut line) = (Vec::new(), Vec::new());
+        table_line(&mut table, &exchange).unwrap();
+        json_line(&mut line, &json::Line::of(&exchange, None)).unwrap();
+        assert!(String::from_utf8(table).unwrap().ends_with("early]  [noise: Chromium updates]\n"));
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["noise"], "Chromium updates");
+        assert_eq!(line["remarks"][0], "browser noise: Chromium updates");
     }
 
     #[test]

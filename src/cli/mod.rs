@@ -12,6 +12,7 @@ mod exit;
 mod export;
 mod import;
 mod inspect;
+mod mark;
 mod output;
 mod record;
 mod repair;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Record traffic through a proxy into a capture
     Record(record::Arguments),
+    /// Name the transaction that begins in a running recording
+    Mark(mark::Arguments),
     /// Make a capture of packet captures, HAR, mitmproxy or GoReplay files
     Import(import::Arguments),
     /// Write a capture in another tool's format
@@ -71,6 +74,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     match arguments.command {
         Command::Demo(a) => demo::run(a),
         Command::Record(a) => record::run(a),
+        Command::Mark(a) => mark::run(&a),
         Command::Import(a) => import::run(&a),
         Command::Export(a) => export::run(&a),
         Command::Inspect(a) => inspect::run(&a),

@@ -7,6 +7,11 @@ mod qr;
 
 mod tls;
 
+mod keys;
+mod list;
+mod operator;
+mod typing;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +20,14 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::capture::CaptureError;
-use crate::record::{self, Config, HostCount, Http3Hints, Notice, RecordError, RecordSummary, UpstreamTrust};
+use crate::record::{
+    self, Config, Filter, HostCount, Http3Hints, Mark, Notice, Pattern, RecordError, RecordSummary, UpstreamTrust,
+};
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
 use companion::{Companion, Host, Invitation};
+use operator::{Operator, Show};
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -54,6 +62,16 @@ pub struct Arguments {
     /// Replace an existing capture
     #[arg(long)]
     force: bool,
+    /// Record only what fits: a host (`*.shop.test`), a host and path (`shop.test/api/*`) or a content type (`type:text/*`)
+    /// (may repeat)
+    #[arg(long, env = "OVERDUB_INCLUDE", value_name = "PATTERN", value_delimiter = ' ', long_help = include_help())]
+    include: Vec<Pattern>,
+    /// Record nothing that fits; wins over --include (may repeat)
+    #[arg(long, env = "OVERDUB_EXCLUDE", value_name = "PATTERN", value_delimiter = ' ', long_help = exclude_help())]
+    exclude: Vec<Pattern>,
+    /// List the exchanges as they end, even where stderr is no terminal
+    #[arg(long, env = "OVERDUB_LIST", value_parser = clap::builder::FalseyValueParser::new())]
+    list: bool,
     /// Print nothing but errors
     #[arg(short, long, env = "OVERDUB_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     quiet: bool,
@@ -89,6 +107,12 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         trust: trust(&arguments)?,
         tls: arguments.tls.options()?,
         hints,
+        filter: Filter { include: arguments.include.clone(), exclude: arguments.exclude.clone() },
+    };
+    let show = match arguments {
+        Arguments { quiet: true, .. } => Show::Nothing,
+        Arguments { list: true, .. } => Show::Exchanges,
+        _ => Show::Usual,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -103,6 +127,8 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         if let Some(file) = &arguments.ready_file {
             announce(file, recording.address())?;
         }
+        // A command has the keys of its terminal for itself.
+        let hears = !matches!(invitation, Invitation::Command(..));
         let mut companion = match Companion::start(invitation, &host) {
             Ok(companion) => companion,
             Err(error) => {
@@ -110,19 +136,18 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
                 return Err(error);
             }
         };
-        loop {
-            tokio::select! {
-                biased;
-                received = signals.either() => {
-                    if let Some(companion) = &mut companion {
-                        companion.end(received, &mut signals).await;
-                    }
-                    break;
+        let mut operator = Operator::new(console, &root, &recording, show, hears);
+        tokio::select! {
+            biased;
+            received = signals.either() => {
+                if let Some(companion) = &mut companion {
+                    companion.end(received, &mut signals).await;
                 }
-                () = Companion::ended(&mut companion) => break,
-                notice = recording.notice() => tell(console, &notice, &root),
             }
+            () = Companion::ended(&mut companion) => {}
+            () = operator.attend(&mut recording) => {}
         }
+        drop(operator);
         console.say("stopping …");
         let recorded = recording.stop().await;
         let exit = match companion {
@@ -161,6 +186,17 @@ fn trust(arguments: &Arguments) -> Result<UpstreamTrust, CliError> {
     Ok(trust)
 }
 
+fn include_help() -> String {
+    let rule = "When places are given, only what goes to one of them is recorded; when types are given, only answers of \
+                one of them, and answers without a type. The rest passes and is counted.";
+    format!("Record only what fits a pattern (may repeat): {}. {rule}", record::PATTERNS)
+}
+
+fn exclude_help() -> String {
+    let rule = "It passes all the same and is counted. Wins over --include.";
+    format!("Record nothing that fits a pattern (may repeat): {}. {rule}", record::PATTERNS)
+}
+
 fn refused(error: &RecordError) -> CliError {
     let exit = match error {
         RecordError::Thread(_)
@@ -193,6 +229,7 @@ fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: 
             console.say(format_args!("  curl      curl --proxy http://{near} --cacert {root} https://…"));
             console.say(format_args!("  browser   set {near} as HTTP and HTTPS proxy, then open http://overdub.test/"));
             console.say(format_args!("  root      {root}"));
+            console.say(format_args!("  mark      overdub mark --proxy {near} \"check out\""));
             console.say("  Ctrl-C ends the recording");
             if let Some(reachable) = qr::reachable(address) {
                 let url = format!("http://{reachable}/");
@@ -225,6 +262,9 @@ fn tell(console: Console, notice: &Notice, root: &Path) {
         Notice::NotRecording { reason } => {
             console.warn(format_args!("exchanges are not recorded ({}); the traffic goes on", clean(reason)))
         }
+        Notice::Marked(Mark::Begin(label)) => console.say(format_args!("mark: {}", clean(label.as_str()))),
+        Notice::Marked(Mark::End) => console.say("mark: the transaction ends"),
+        Notice::Exchange(_) | Notice::Unlisted(_) => {}
     }
 }
 
@@ -243,6 +283,12 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
         for (reason, times) in &summary.incomplete {
             console.say(format_args!("  {times:>6}  {}", clean(reason)));
         }
+    }
+    for (what, times) in &summary.left_out {
+        console.say(format_args!("left out {}: {}", clean(what), count(*times, "exchange")));
+    }
+    if summary.noise > 0 {
+        console.say(format_args!("tagged as browser noise: {}", count(summary.noise, "exchange")));
     }
     let trouble = clean(summary.trouble.as_deref().unwrap_or("the disk could not keep up"));
     if summary.lost > 0 {

@@ -233,7 +233,23 @@ pub enum Remark {
     Other(String),
 }
 
+/// What a remark on browser noise begins with.
+const NOISE: &str = "browser noise: ";
+
 impl Remark {
+    /// The browser or the system asked for itself; `what` for, such as `Chromium updates`.
+    pub fn noise(what: &str) -> Self {
+        Self::Other(format!("{NOISE}{what}"))
+    }
+
+    /// What noise the exchange is, when the remark says that.
+    pub fn as_noise(&self) -> Option<&str> {
+        match self {
+            Self::Other(text) => text.strip_prefix(NOISE),
+            _ => None,
+        }
+    }
+
     /// Whether the body of that side is not all in the capture.
     pub fn leaves_out_body_of(&self, of: Side) -> bool {
         matches!(self, Self::Gap { side, .. } | Self::BodyAbsent { side, .. } if *side == of)

@@ -27,6 +27,8 @@ pub struct Draft {
     messages: u32,
     /// Why the capture does not hold all of it.
     damage: Option<String>,
+    /// It does not go into the capture.
+    left_out: bool,
 }
 
 impl Draft {
@@ -40,9 +42,19 @@ impl Draft {
         self.damage.get_or_insert(reason);
     }
 
-    /// Whether the capture did not take part of it.
-    pub(super) fn is_damaged(&self) -> bool {
-        self.damage.is_some()
+    /// It does not go into the capture.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out = true;
+    }
+
+    /// Whether it does not go into the capture.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.left_out
+    }
+
+    /// Whether what comes of its bodies is forgotten.
+    pub(super) fn takes_no_more(&self) -> bool {
+        self.left_out || self.damage.is_some()
     }
 }
 
@@ -69,6 +81,8 @@ pub struct Recorder {
     incomplete: BTreeMap<String, u64>,
     /// Sessions that the file did not take yet.
     unannounced: Vec<SessionInfo>,
+    /// To which what begins belongs.
+    transaction: Option<String>,
 }
 
 /// A capture that was closed.
@@ -100,6 +114,7 @@ impl Recorder {
             connections: (0, 0),
             incomplete: BTreeMap::new(),
             unannounced: Vec::new(),
+            transaction: None,
         })
     }
 
@@ -166,7 +181,7 @@ impl Recorder {
         let exchange = Box::new(Exchange {
             id: ExchangeId(self.last_id),
             session,
-            transaction: None,
+            transaction: self.transaction.clone(),
             request,
             interim: Vec::new(),
             response: None,
@@ -182,6 +197,7 @@ impl Recorder {
             seen_bytes: [0; 2],
             messages: 0,
             damage: None,
+            left_out: false,
         }
     }
 
@@ -282,6 +298,17 @@ impl Recorder {
     pub fn write(&mut self, draft: Draft) -> Result<Box<Exchange>, CaptureError> {
         let Put { exchange, trouble, .. } = self.put(draft);
         trouble.map_or(Ok(exchange), Err)
+    }
+
+    /// Lets go of it.
+    pub(super) fn forget(&mut self, draft: Draft) {
+        let Draft { request_body, response_body, .. } = draft;
+        self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
+    }
+
+    /// What begins from now on belongs to this transaction, or to none.
+    pub fn begin_transaction(&mut self, name: Option<String>) {
+        self.transaction = name;
     }
 
     /// Writes as much of it as the capture takes; what it did not take of the bodies is said in the exchange.

@@ -14,6 +14,7 @@ use super::Proxy;
 use super::connection::Visitor;
 use super::link::Link;
 use super::listener::Stop;
+use super::marks::{self, Label};
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
 use super::target::{Route, RouteError, Routed, route};
@@ -143,12 +144,16 @@ impl Client {
     /// One request and its response. True when another may follow.
     async fn exchange(&mut self, asked: Asked) -> bool {
         let Asked { head, framing, started } = asked;
+        if marks::concerns(&head, &self.route) {
+            self.mark(&head).await;
+            return false;
+        }
         let routed = route(&head, &self.route);
         if let Some(page) = self.proxy.onboarding.answer(&head, &routed, self.visitor.local) {
             self.refuse(&head.method, &page).await;
             return false;
         }
-        let Routed { origin, target, headers, raw } = match routed {
+        let Routed { origin, target, headers, raw, transaction } = match routed {
             Ok(routed) => routed,
             Err(error) => {
                 self.proxy.tally.malformed();
@@ -176,7 +181,7 @@ impl Client {
             body: Body::default(),
             trailers: Headers::default(),
         };
-        let tape = self.tape(request, started);
+        let tape = self.tape(request, started, transaction);
         match self.try_servers(&origin, &mut outgoing, &tape).await {
             Ok((outcome, upstream, told)) => self.conclude(outcome, upstream, &outgoing, tape, told).await,
             Err(error) => {
@@ -281,7 +286,7 @@ impl Client {
 
 /// What we say ourselves.
 impl Client {
-    fn tape(&self, request: Request, started: Nanos) -> Tape {
+    fn tape(&self, request: Request, started: Nanos, transaction: Option<Label>) -> Tape {
         let transport = Transport {
             client: self.visitor.peer,
             client_connection: self.visitor.number,
@@ -292,7 +297,40 @@ impl Client {
             sni: self.sni.clone(),
         };
         let timing = Timing { started, ..Timing::default() };
-        self.proxy.tee.begin(self.proxy.clock, request, Ending { timing, transport, incomplete: None })
+        let transaction = transaction.map(String::from);
+        self.proxy.tee.begin(self.proxy.clock, request, Ending { timing, transport, incomplete: None, transaction })
+    }
+
+    /// Sets or ends a mark that was asked for over HTTP.
+    async fn mark(&mut self, head: &RequestHead) {
+        let body = timeout(HEAD_LIMIT, self.short_body(marks::BODY_BYTES)).await.unwrap_or_default();
+        let near = self.visitor.peer.ip().to_canonical().is_loopback() || self.proxy.address.ip().is_loopback();
+        let page = match marks::understand(head, body.as_deref(), near) {
+            Ok(mark) => marks::answer(&self.proxy.tee, &self.proxy.tally, mark),
+            Err(refusal) => refusal.page(),
+        };
+        self.refuse(&head.method, &page).await;
+    }
+
+    /// The body of a request to ourselves; none when it is longer than `limit` or breaks off.
+    async fn short_body(&mut self, limit: usize) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let step = self.requests.read(&self.link.intake.bytes).ok()?;
+            match step.event {
+                Some(Event::Body(range)) if body.len() + range.len() <= limit => {
+                    body.extend_from_slice(&self.link.intake.bytes[range]);
+                }
+                Some(Event::End(_)) => {
+                    self.link.intake.used(step.consumed);
+                    return Some(body);
+                }
+                Some(_) => return None,
+                None if step.consumed == 0 && !matches!(self.link.intake.more().await, Ok(1..)) => return None,
+                None => {}
+            }
+            self.link.intake.used(step.consumed);
+        }
     }
 
     /// Answers with a page of ours and closes.

@@ -13,7 +13,7 @@ use crate::observe::recorder::sentence;
 use crate::observe::streams::{ConnectionId, Streams};
 use crate::observe::tls::Keyring;
 
-use super::Http3Hints;
+use super::editing::Editing;
 use super::link::Clock;
 use super::tally::{Notice, Tally};
 use super::tee::{Ending, Key, Note, Waiting};
@@ -48,11 +48,9 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Into this recorder, by this clock; trouble is told to `tally`.
-    pub(super) fn new(recorder: Recorder, clock: Clock, hints: Http3Hints, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(recorder: Recorder, clock: Clock, editing: Editing, tally: Arc<Tally>) -> Self {
         let mut conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
-        if hints == Http3Hints::Removed {
-            conversations.hints_are_removed();
-        }
+        conversations.edited_by(Box::new(editing));
         Self { conversations, open: HashMap::new(), dirty: false, trouble: None, tally, clock }
     }
 
@@ -71,6 +69,7 @@ impl Journal {
             }
             if Instant::now() >= flush_due {
                 self.flush();
+                self.tally.pause();
                 flush_due = Instant::now() + FLUSH_EVERY;
             }
             self.look_for_trouble();
@@ -86,6 +85,9 @@ impl Journal {
             Note::Begin(key, request, ending) => {
                 let begun = conversations.begin(*request, ending.timing, ending.transport);
                 self.open.extend(begun.map(|exchange| (key, exchange)));
+                if let (Some(named), Some(exchange)) = (ending.transaction, self.open.get_mut(&key)) {
+                    exchange.exchange_mut().transaction = Some(named);
+                }
             }
             Note::Body(key, side, at, bytes) => {
                 if let Some(exchange) = self.open.get_mut(&key) {
@@ -120,6 +122,7 @@ impl Journal {
                 conversations.ended(id, side, at, how);
             }
             Note::ClientClosed(connection) => conversations.client_closed(connection),
+            Note::Mark(name) => conversations.recorder_mut().begin_transaction(name),
             Note::Stop => {}
         }
     }
@@ -132,7 +135,7 @@ impl Journal {
 
     fn finish(&mut self, key: Key, ending: Ending) {
         if let Some(exchange) = self.open.remove(&key) {
-            let Ending { timing, transport, incomplete } = ending;
+            let Ending { timing, transport, incomplete, .. } = ending;
             self.conversations.finish_exchange(exchange, timing, transport, incomplete);
         }
     }
@@ -165,7 +168,7 @@ impl Journal {
         for key in unfinished {
             let Some(exchange) = self.open.get_mut(&key).map(Underway::exchange_mut) else { continue };
             let (timing, transport) = (exchange.timing, exchange.transport.clone());
-            self.finish(key, Ending { timing, transport, incomplete: Some(Incomplete::Stopped) });
+            self.finish(key, Ending { timing, transport, incomplete: Some(Incomplete::Stopped), transaction: None });
         }
         self.look_for_trouble();
         let Closed { file, incomplete, unwritten, result } = self.conversations.close(self.clock.now());

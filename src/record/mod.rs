@@ -12,9 +12,12 @@ mod authority;
 mod client;
 mod connection;
 mod distrust;
+mod editing;
 mod error;
 mod explained;
+mod filter;
 mod first_word;
+pub mod glob;
 mod hello;
 mod host_pattern;
 mod identity;
@@ -22,9 +25,12 @@ mod intercept;
 mod journal;
 mod keylog;
 mod link;
+mod listed;
 mod listener;
 mod lru;
+mod marks;
 mod names;
+mod noise;
 mod onboarding;
 mod opening;
 mod overhear;
@@ -57,6 +63,7 @@ use crate::observe::Recorder;
 use crate::wire::http2::Veil;
 use crate::wire::identity::Sessions;
 
+use editing::Editing;
 use journal::{Journal, Written};
 use keylog::{Keylog, KeylogFile};
 use link::Clock;
@@ -68,9 +75,12 @@ use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
 pub use error::{AuthorityError, RecordError};
+pub use filter::{Cause, Filter, PATTERNS, Pattern, PatternError, Verdict};
 pub use host_pattern::{HostPattern, HostPatternError};
 pub use identity::{ClientIdentity, IdentityError};
-pub use onboarding::TrustBundle;
+pub use listed::Listed;
+pub use marks::{Label, LabelError, MARK_PATH, Mark};
+pub use onboarding::{OWN_HOST, TrustBundle};
 pub use passthrough::{Consequence, PassReason, Refusal};
 pub use tally::{HostCount, Notice, Passed, Rejection, Remarks};
 pub use tls::TlsOptions;
@@ -94,6 +104,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// What becomes of hints at HTTP/3.
     pub hints: Http3Hints,
+    /// What is kept in the capture.
+    pub filter: Filter,
 }
 
 /// What becomes of hints of a server that it speaks HTTP/3 as well (RFC 7838): clients that follow them leave the proxy.
@@ -113,6 +125,10 @@ pub struct RecordSummary {
     pub file: Summary,
     /// Incomplete exchanges by reason.
     pub incomplete: BTreeMap<String, u64>,
+    /// Exchanges that passed and were left out as the filter says, by what left them out.
+    pub left_out: BTreeMap<String, u64>,
+    /// Exchanges that are tagged as browser noise.
+    pub noise: u64,
     /// Exchanges that were seen and are not in the capture at all.
     pub lost: u64,
     /// The first thing that went wrong with the file.
@@ -155,7 +171,7 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, output, authority, trust, tls, hints } = config;
+    let Config { listen, output, authority, trust, tls, hints, filter } = config;
     let TlsOptions { identities, passthrough, auto_passthrough, keylog } = tls;
     let unusable = |source| RecordError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(unusable)?;
@@ -178,7 +194,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let recorder = Recorder::create(&output, &format!("proxy {address}"), anchor, Sessions::default())
         .map_err(|source| RecordError::Create { path: output.clone(), source })?;
     let (tee, notes, waiting) = Tee::new();
-    let journal = Journal::new(recorder, clock, hints, tally.clone());
+    let journal = Journal::new(recorder, clock, Editing::new(filter, hints, tally.clone()), tally.clone());
     let writing = thread::Builder::new()
         .name("overdub-writer".into())
         .spawn(move || journal.run(&notes, &waiting))
@@ -215,6 +231,16 @@ impl Recording {
         }
     }
 
+    /// From now on each exchange is a notice when it is over, as far as there is room for so many.
+    pub fn list(&self) {
+        self.tally.list();
+    }
+
+    /// Names the transaction of what begins from now on, or ends it. False when the disk cannot keep up.
+    pub fn mark(&self, mark: Mark) -> bool {
+        marks::set(&self.tee, &self.tally, mark)
+    }
+
     /// Ends the recording: no new connections, about a second for exchanges under way, then the capture is closed.
     ///
     /// # Errors
@@ -233,7 +259,8 @@ impl Recording {
             return Err(RecordError::Writer);
         };
         let remarks = self.tally.remarks();
-        let mut summary = RecordSummary { file: summary, incomplete, lost, trouble, remarks };
+        let (left_out, noise) = self.tally.edited();
+        let mut summary = RecordSummary { file: summary, incomplete, left_out, noise, lost, trouble, remarks };
         match closed {
             Ok(()) => Ok(summary),
             Err(source) => {

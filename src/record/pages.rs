@@ -33,6 +33,11 @@ impl Page {
         Self::text("400 Bad Request", format!("overdub could not read this request: {why}.\n"))
     }
 
+    /// Plain words.
+    pub(super) fn plain(status: &'static str, text: String) -> Self {
+        Self::text(status, text)
+    }
+
     /// Somebody opened the proxy as if it were a web site.
     pub(super) fn not_a_site() -> Self {
         let text = "This is the overdub recording proxy, not a web site.\n\

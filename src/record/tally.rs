@@ -6,6 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use crate::model::Exchange;
+
+use super::filter::Cause;
+use super::listed::{Listed, Listing};
+use super::marks::Mark;
 use super::passthrough::{Consequence, PassReason, Refusal};
 
 /// More hosts than this are counted under one name.
@@ -43,6 +48,12 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// A transaction begins or ends.
+    Marked(Mark),
+    /// An exchange is over. Told after [`Recording::list`](super::Recording::list) only.
+    Exchange(Box<Listed>),
+    /// So many exchanges were not told, as too many came at once.
+    Unlisted(u64),
 }
 
 /// A host and how often something happened there.
@@ -83,6 +94,7 @@ pub struct Passed {
 pub(super) struct Tally {
     counts: Mutex<Counts>,
     notices: mpsc::Sender<Notice>,
+    listing: Listing,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +102,8 @@ struct Counts {
     hosts: BTreeMap<String, Host>,
     malformed: u64,
     lost_secrets: u64,
+    left_out: BTreeMap<String, u64>,
+    noise: u64,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +135,7 @@ pub struct Remarks {
 impl Tally {
     /// Nothing counted yet.
     pub(super) fn new(notices: mpsc::Sender<Notice>) -> Self {
-        Self { counts: Mutex::default(), notices }
+        Self { counts: Mutex::default(), notices, listing: Listing::default() }
     }
 
     /// A client refused our certificate.
@@ -182,6 +196,42 @@ impl Tally {
     /// Tells the operator; nobody waits when he does not listen.
     pub(super) fn notice(&self, notice: Notice) {
         let _ = self.notices.try_send(notice);
+    }
+
+    /// Somebody wants to see the exchanges.
+    pub(super) fn list(&self) {
+        self.listing.start();
+    }
+
+    /// An exchange is over.
+    pub(super) fn exchange(&self, exchange: &Exchange) {
+        if exchange.remarks.iter().any(|remark| remark.as_noise().is_some()) {
+            self.counts.lock().unwrap_or_else(PoisonError::into_inner).noise += 1;
+        }
+        if self.listing.admits(self.notices.capacity()) {
+            self.notice(Notice::Exchange(Box::new(Listed::of(exchange))));
+        }
+    }
+
+    /// An exchange was left out.
+    pub(super) fn left_out(&self, cause: &Cause) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.left_out.entry(cause.to_string()).or_default() += 1;
+    }
+
+    /// Exchanges that were left out, by what did; and how many are noise.
+    pub(super) fn edited(&self) -> (BTreeMap<String, u64>, u64) {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.left_out.clone(), counts.noise)
+    }
+
+    /// A pause between exchanges: tells how many were not told.
+    pub(super) fn pause(&self) {
+        if let Some(count) = self.listing.pause()
+            && self.notices.try_send(Notice::Unlisted(count)).is_err()
+        {
+            self.listing.untold(count);
+        }
     }
 
     /// All of it.

@@ -3,6 +3,8 @@
 use crate::model::{Headers, Origin};
 use crate::wire::http1::RequestHead;
 
+use super::marks::{self, Label};
+
 /// How the requests of a connection say where they go.
 #[derive(Clone, Debug)]
 pub(super) enum Route {
@@ -23,6 +25,8 @@ pub(super) struct Routed {
     pub(super) headers: Headers,
     /// Head as it goes out.
     pub(super) raw: Vec<u8>,
+    /// Transaction that the request says it belongs to.
+    pub(super) transaction: Option<Label>,
 }
 
 /// Why a request goes nowhere.
@@ -35,17 +39,22 @@ pub(super) enum RouteError {
 }
 
 /// Fields that are for the proxy alone.
-const HOP_FIELDS: [&[u8]; 2] = [b"proxy-connection", b"proxy-authorization"];
+const HOP_FIELDS: [&[u8]; 3] = [b"proxy-connection", b"proxy-authorization", marks::FIELD];
+/// The same inside a tunnel, where the client speaks to the server.
+const TUNNEL_FIELDS: [&[u8]; 1] = [marks::FIELD];
 
 /// Finds the destination of a request.
 pub(super) fn route(head: &RequestHead, route: &Route) -> Result<Routed, RouteError> {
+    let own = head.headers.0.iter().find(|(name, _)| is_one_of(&TUNNEL_FIELDS, name));
+    let transaction = own.and_then(|(_, value)| Label::lossy(value));
+    let mut headers = head.headers.clone();
     match route {
-        Route::Fixed(origin) => Ok(Routed {
-            origin: origin.clone(),
-            target: head.target.clone(),
-            headers: head.headers.clone(),
-            raw: head.raw.clone(),
-        }),
+        Route::Fixed(origin) => {
+            let target = head.target.clone();
+            let raw = if own.is_some() { rewrite(head, &target, &TUNNEL_FIELDS) } else { head.raw.clone() };
+            headers.0.retain(|(name, _)| !is_one_of(&TUNNEL_FIELDS, name));
+            Ok(Routed { origin: origin.clone(), target, headers, raw, transaction })
+        }
         Route::Absolute => {
             let text = std::str::from_utf8(&head.target).map_err(|_| RouteError::Target)?;
             if text.starts_with('/') || text == "*" {
@@ -53,10 +62,9 @@ pub(super) fn route(head: &RequestHead, route: &Route) -> Result<Routed, RouteEr
             }
             let origin: Origin = text.parse().map_err(|_| RouteError::Target)?;
             let target = origin_form(text, &head.method);
-            let raw = rewrite(head, &target);
-            let mut headers = head.headers.clone();
-            headers.0.retain(|(name, _)| !is_hop_field(name));
-            Ok(Routed { origin, target, headers, raw })
+            let raw = rewrite(head, &target, &HOP_FIELDS);
+            headers.0.retain(|(name, _)| !is_one_of(&HOP_FIELDS, name));
+            Ok(Routed { origin, target, headers, raw, transaction })
         }
     }
 }
@@ -73,8 +81,8 @@ fn origin_form(url: &str, method: &str) -> Vec<u8> {
     }
 }
 
-/// The head with another target and without the fields that are for the proxy; all other bytes as they came.
-fn rewrite(head: &RequestHead, target: &[u8]) -> Vec<u8> {
+/// The head with another target and without these fields; all other bytes as they came.
+fn rewrite(head: &RequestHead, target: &[u8], without: &[&[u8]]) -> Vec<u8> {
     let start = head.raw.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
     let mut out = Vec::with_capacity(head.raw.len());
     for (number, line) in head.raw[start..].split_inclusive(|&b| b == b'\n').enumerate() {
@@ -86,7 +94,7 @@ fn rewrite(head: &RequestHead, target: &[u8]) -> Vec<u8> {
             out.extend_from_slice(&line[version..]);
         } else {
             let name = line.split(|&b| b == b':').next().unwrap_or_default();
-            if !is_hop_field(name) {
+            if !is_one_of(without, name) {
                 out.extend_from_slice(line);
             }
         }
@@ -94,8 +102,8 @@ fn rewrite(head: &RequestHead, target: &[u8]) -> Vec<u8> {
     out
 }
 
-fn is_hop_field(name: &[u8]) -> bool {
-    HOP_FIELDS.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+fn is_one_of(fields: &[&[u8]], name: &[u8]) -> bool {
+    fields.iter().any(|field| name.eq_ignore_ascii_case(field))
 }
 
 #[cfg(test)]
@@ -134,6 +142,19 @@ mod tests {
         let origin: Origin = "https://shop.test".parse().unwrap();
         let routed = route(&head(raw), &Route::Fixed(origin.clone())).unwrap();
         assert_eq!((routed.origin, routed.raw), (origin, raw.as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn the_name_of_a_transaction_is_taken_out_anywhere() {
+        let fields = "Host: shop.test\r\nX-Overdub-Transaction:  log in \r\nA: b\r\nx-overdub-transaction: two\r\n\r\n";
+        let fixed = Route::Fixed("https://shop.test".parse().unwrap());
+        for (target, through) in [("http://shop.test/a?b", Route::Absolute), ("/a?b", fixed)] {
+            let routed = route(&head(&format!("GET {target} HTTP/1.1\r\n{fields}")), &through).unwrap();
+            assert_eq!(routed.transaction.as_ref().map(Label::as_str), Some("log in"));
+            let sent = "GET /a?b HTTP/1.1\r\nHost: shop.test\r\nA: b\r\n\r\n";
+            assert_eq!(String::from_utf8(routed.raw).unwrap(), sent);
+            assert_eq!(routed.headers.0.len(), 2);
+        }
     }
 
     #[test]

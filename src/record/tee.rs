@@ -44,6 +44,8 @@ pub(super) enum Note {
     Gap(ConnectionId, Side, Nanos, u64),
     End(ConnectionId, Side, Nanos, End),
     ClientClosed(u64),
+    /// Transaction of the exchanges that begin from here on.
+    Mark(Option<String>),
     Stop,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Ending {
     pub(super) timing: Timing,
     pub(super) transport: Transport,
     pub(super) incomplete: Option<Incomplete>,
+    /// Transaction that its request named; otherwise it gets the mark's.
+    pub(super) transaction: Option<String>,
 }
 
 /// The sending end; cheap to clone.
@@ -96,6 +100,7 @@ impl Note {
                 Self::Body(_, _, _, bytes) | Self::Bytes(_, _, _, bytes) => bytes.len(),
                 Self::Interim(_, response) | Self::Response(_, _, response) => fields_bytes(&response.headers),
                 Self::RequestTrailers(_, fields) | Self::ResponseTrailers(_, fields) => fields_bytes(fields),
+                Self::Mark(label) => label.as_ref().map_or(0, String::len),
                 Self::Finish(..)
                 | Self::Relay(..)
                 | Self::Switch(..)
@@ -157,6 +162,11 @@ impl Tee {
     /// Tells that a client connection is gone.
     pub(super) fn client_closed(&self, connection: u64) {
         self.tell(Note::ClientClosed(connection), WHOLE_BUDGET);
+    }
+
+    /// Names the transaction of what begins from now on; none when it belongs to none. False when nothing more can wait.
+    pub(super) fn mark(&self, label: Option<String>) -> bool {
+        self.tell(Note::Mark(label), WHOLE_BUDGET)
     }
 
     /// Tells the writer thread to finish the file.
@@ -391,7 +401,7 @@ mod tests {
             alpn: None,
             sni: None,
         };
-        Ending { timing: Timing::default(), transport, incomplete: None }
+        Ending { timing: Timing::default(), transport, incomplete: None, transaction: None }
     }
 
     fn last_reason(receiver: &Receiver<Note>) -> Option<Incomplete> {

@@ -230,6 +230,7 @@ fn record_live(output: &Path, tap: &Tap, secure: bool, root: CertificateDer<'sta
         trust,
         tls: TlsOptions::default(),
         hints: Default::default(),
+        filter: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let recording = runtime.block_on(record::start(config)).unwrap();

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::thread::JoinHandle;
 
 use overdub::model::{Exchange, Incomplete, MessageKind, Remark, Side, Version};
-use overdub::record::{Http3Hints, TlsOptions};
+use overdub::record::Http3Hints;
 use overdub::wire::http2::hpack::{Encoder, Strings};
 use overdub::wire::http2::{Frames, PREFACE};
 use rustls::{ClientConnection, StreamOwned};
@@ -169,7 +169,7 @@ fn hints_at_http3_are_kept_from_the_client_and_in_the_capture() {
     said.headers(1, &head, true);
     for hints in [Http3Hints::Removed, Http3Hints::Passed] {
         let upstream = Upstream::named(&["localhost"]).speaking(&["h2"]);
-        let proxy = Proxy::configured(upstream.trust(), TlsOptions::default(), hints);
+        let proxy = Proxy::configured(upstream.trust(), |config| config.hints = hints);
         let asked = Asking::new("localhost").request(1, "GET", "/", &[], true).frames.bytes;
         let (to, served) = answering(&upstream, asked.len(), said.bytes.clone());
         let heard = converse(&proxy, &to, &asked, said.bytes.len());

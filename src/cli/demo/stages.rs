@@ -97,6 +97,7 @@ impl Demo {
             trust,
             hints: record::Http3Hints::Removed,
             tls: record::TlsOptions::default(),
+            filter: record::Filter::default(),
         };
         let mut interrupted = self.interrupted.clone();
         self.runtime.block_on(async {

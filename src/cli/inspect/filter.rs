@@ -1,10 +1,11 @@
 //! `--filter`: which exchanges are wanted. Terms joined by spaces must all hold.
 
 use crate::model::Exchange;
+use crate::record::glob::matches;
 
 /// What the help and the error say.
 pub(super) const TERMS: &str = "method=GET status=404 status=4xx status=none host=*.shop.test path=/cart* session=2 type=html transaction=NAME \
-     incomplete, each with an optional ! in front";
+     incomplete noise, each with an optional ! in front";
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,7 @@ enum Term {
     Type(String),
     Transaction(String),
     Incomplete,
+    Noise,
 }
 
 impl Filter {
@@ -57,8 +59,10 @@ impl Filter {
 
 impl Term {
     fn parse(text: &str) -> Option<Self> {
-        if text == "incomplete" {
-            return Some(Self::Incomplete);
+        match text {
+            "incomplete" => return Some(Self::Incomplete),
+            "noise" => return Some(Self::Noise),
+            _ => {}
         }
         let (key, value) = text.split_once('=').filter(|(_, value)| !value.is_empty())?;
         match key {
@@ -95,6 +99,7 @@ impl Term {
                 exchange.transaction.as_ref().is_some_and(|name| matches(pattern.as_bytes(), name.as_bytes()))
             }
             Self::Incomplete => exchange.incomplete.is_some(),
+            Self::Noise => super::noise(exchange).is_some(),
         }
     }
 }
@@ -108,28 +113,6 @@ fn parse_status(value: &str) -> Option<Term> {
         return Some(Term::Status(hundreds, hundreds + 99));
     }
     value.parse().ok().map(|exact| Term::Status(exact, exact))
-}
-
-/// Whether `*` in the pattern can stand for something that makes it the text. Linear but for the last star's retries.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, t));
-            p += 1;
-        } else if pattern.get(p) == Some(&text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1));
-            p = at + 1;
-            t = taken + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|b| *b == b'*')
 }
 
 #[cfg(test)]
@@ -161,6 +144,8 @@ mod tests {
             ("type=HTML", true),
             ("transaction=pay", true),
             ("incomplete", true),
+            ("noise", false),
+            ("!noise", true),
             ("status=4xx !incomplete", false),
             ("method=POST  session=2", true),
         ] {
@@ -173,20 +158,6 @@ mod tests {
         for wrong in ["colour=red", "status=4y", "method=", "session=x", "!", "completed", "status=xxx"] {
             let sentence = Filter::parse(wrong).unwrap_err();
             assert!(sentence.contains(wrong) && sentence.contains("method=GET"), "{sentence}");
-        }
-    }
-
-    #[test]
-    fn stars_stand_for_anything() {
-        for (pattern, text, fits) in [
-            ("*", "", true),
-            ("a*c*", "abcbc", true),
-            ("*bc", "abcbc", true),
-            ("a*d", "abc", false),
-            ("", "a", false),
-            ("**a", "a", true),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} on {text}");
         }
     }
 }

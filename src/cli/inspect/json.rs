@@ -29,6 +29,9 @@ pub(super) struct Line {
     request_bytes: u64,
     response_bytes: u64,
     incomplete: Option<String>,
+    /// What a browser asked for itself, when it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<MessageTotals>,
     /// Each in words.
@@ -90,6 +93,7 @@ impl Line {
             request_bytes: exchange.request.body.len,
             response_bytes: exchange.response.as_ref().map_or(0, |response| response.body.len),
             incomplete: exchange.incomplete.as_ref().map(ToString::to_string),
+            noise: super::noise(exchange).map(str::to_owned),
             messages,
             remarks: exchange.remarks.iter().map(remarks::words).collect(),
             unknown_fields: exchange.remarks.iter().filter_map(UnknownField::of).collect(),

@@ -25,6 +25,7 @@ use crate::rules::RuleSet;
 use super::inspect::cannot_read;
 use super::{CliError, Console, Exit, output};
 use summary::{Account, plain};
+pub(super) use watch::short;
 
 /// A generator that is later than this at its 99th percentile is worth a warning.
 const LATE: Duration = Duration::from_millis(50);

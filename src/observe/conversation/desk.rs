@@ -1,12 +1,13 @@
 //! The way from the layers to the capture. Keeps the first trouble with the file; after it nothing more is written.
 
 use crate::capture::CaptureError;
-use crate::model::{Exchange, Nanos, Remark, Request, Response, Side, Timing, Transport};
+use crate::model::{Exchange, Nanos, Request, Response, Side, Timing, Transport};
 use crate::observe::recorder::{Draft, NewMessage, Put, Recorder, sentence};
 use crate::observe::streams::UnixNanos;
 use crate::observe::tls::Keyring;
 use crate::wire::http1::{RequestHead, ResponseHead, Spares};
 
+use super::editor::{Editor, Verdict};
 use super::path::Path;
 use super::tally::Tally;
 
@@ -21,8 +22,7 @@ pub(super) struct Desk {
     stance: Stance,
     /// There was trouble: nothing more is written.
     failed: bool,
-    /// Whoever relays the traffic keeps `Alt-Svc` from clients.
-    pub(super) hints_removed: bool,
+    pub(super) editor: Option<Box<dyn Editor>>,
     /// Exchanges that the capture did not take.
     pub(super) unwritten: u64,
 }
@@ -61,7 +61,7 @@ impl Desk {
             trouble: None,
             stance,
             failed: false,
-            hints_removed: false,
+            editor: None,
             unwritten: 0,
         }
     }
@@ -90,14 +90,19 @@ impl Desk {
         if self.failed {
             return None;
         }
-        let draft = self.recorder.begin_anyway(request, timing, transport);
+        let mut draft = self.recorder.begin_anyway(request, timing, transport);
+        if let Some(editor) = &mut self.editor
+            && editor.begun(&mut draft.exchange) == Verdict::LeaveOut
+        {
+            draft.leave_out();
+        }
         let announced = self.recorder.announce();
         self.note(announced);
         (!self.failed).then_some(draft)
     }
 
     pub(super) fn body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8], more: More) {
-        if draft.is_damaged() {
+        if draft.takes_no_more() {
             return;
         }
         let result = match more {
@@ -108,13 +113,19 @@ impl Desk {
     }
 
     pub(super) fn response(&mut self, draft: &mut Draft, response: Response) {
-        if self.hints_removed && response.headers.first("alt-svc").is_some() {
-            draft.exchange.remarks.push(Remark::Other("Alt-Svc was not passed on to the client".to_owned()));
-        }
         self.recorder.response(draft, response);
+        if let Some(editor) = &mut self.editor
+            && !draft.is_left_out()
+            && editor.answered(&mut draft.exchange) == Verdict::LeaveOut
+        {
+            draft.leave_out();
+        }
     }
 
     pub(super) fn message(&mut self, draft: &mut Draft, message: NewMessage<'_>) {
+        if draft.is_left_out() {
+            return;
+        }
         self.tally.messages += 1;
         let result = self.recorder.message(draft, message);
         self.note_for(draft, result);
@@ -124,8 +135,14 @@ impl Desk {
         if self.failed {
             return;
         }
+        if draft.is_left_out() {
+            return self.recorder.forget(draft);
+        }
         let Put { exchange, written, trouble } = self.recorder.put(draft);
         self.note(trouble.map_or(Ok(()), Err));
+        if let Some(editor) = &mut self.editor {
+            editor.over(&exchange);
+        }
         if !written {
             self.unwritten += 1;
             return;

@@ -4,6 +4,7 @@
 //! under way.
 
 mod desk;
+mod editor;
 mod http1;
 mod http2;
 mod inside;
@@ -36,6 +37,7 @@ use path::Path;
 use talk::{Layer, Talk};
 
 pub use desk::Stance;
+pub use editor::{Editor, Verdict};
 pub use path::Secured;
 pub use relayed::{Closed, Relayed, Speaks, Underway};
 pub use tally::{OTHERS, Tally, Traffic};

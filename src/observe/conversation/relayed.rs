@@ -13,6 +13,7 @@ use crate::observe::streams::{ConnectionId, Ending, Streams};
 use crate::wire::websocket;
 
 use super::desk::{Context, More};
+use super::editor::Editor;
 use super::http2::Http2;
 use super::open::Open;
 use super::path::{Path, Secured};
@@ -87,9 +88,9 @@ impl Underway {
 
 /// For who reads HTTP itself.
 impl Conversations {
-    /// What servers say of HTTP/3 is kept from their clients; the exchanges say so.
-    pub fn hints_are_removed(&mut self) {
-        self.desk.hints_removed = true;
+    /// Has a say from now on.
+    pub fn edited_by(&mut self, editor: Box<dyn Editor>) {
+        self.desk.editor = Some(editor);
     }
 
     /// Begins an exchange. None when the capture takes no more.

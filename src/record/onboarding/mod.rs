@@ -20,7 +20,7 @@ pub(super) use secure::secured;
 pub use trust::TrustBundle;
 
 /// The name under which the proxy answers itself. `.test` never is anybody's (RFC 6761).
-const OWN_HOST: &str = "overdub.test";
+pub const OWN_HOST: &str = "overdub.test";
 /// The set-up page, with `{{names}}` to fill in.
 const SET_UP: &str = include_str!("set-up.html");
 /// What the set-up page loads to find out whether the device trusts us.
