@@ -182,6 +182,18 @@ fn a_browser_ends_with_the_recording_even_when_it_does_not_want_to() {
 }
 
 #[test]
+fn a_browser_learns_when_we_are_killed() {
+    let stage = Stage::new();
+    let browser = stage.browser("echo > up; read nothing <&3; echo > closed");
+    let mut child = stage.record(&["--browser", "--headless", "--browser-path", &browser]).spawn().unwrap();
+    stage.await_file("up");
+    assert!(!stage.path("closed").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stage.await_file("closed");
+}
+
+#[test]
 fn a_browser_that_cannot_run_is_quoted() {
     let stage = Stage::new();
     let browser = stage.browser("echo 'no screen' >&2; exit 1");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdin};
 use tokio::time::{sleep, timeout};
 
 use crate::cli::signals::{Received, Signals};
@@ -129,6 +129,8 @@ enum Kind {
 pub(super) struct Companion {
     child: Child,
     kind: Kind,
+    /// A browser ends when this is closed. (Waiting for a child closes the stdin that it still holds.)
+    _leash: Option<ChildStdin>,
     /// Its profile, or its trust stores.
     files: TempDir,
     /// Whether we ended it.
@@ -169,11 +171,11 @@ impl Companion {
             }
         };
         let mut prepared = tokio::process::Command::from(prepared);
-        let child = prepared.kill_on_drop(true).spawn().map_err(|error| {
+        let mut child = prepared.kill_on_drop(true).spawn().map_err(|error| {
             let exit = if kind == Kind::Command { Exit::Command(command::NOT_RUNNABLE) } else { Exit::Usage };
             CliError::because(exit, format_args!("cannot start {}", program.display()), &error)
         })?;
-        Ok(Some(Self { child, kind, files, asked: false }))
+        Ok(Some(Self { _leash: child.stdin.take(), child, kind, files, asked: false }))
     }
 
     /// Waits for it to end; without one, for ever. Cancellation-safe.
