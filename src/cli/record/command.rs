@@ -46,6 +46,9 @@ const BUNDLES: [&str; 15] = [
 const ADDITIONS: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 /// Makes Node read the variables above.
 const NODE: (&str, &str) = ("NODE_USE_ENV_PROXY", "1");
+/// Names wget's file of settings, which is where a wget of GnuTLS looks for other roots.
+const WGET: &str = "WGETRC";
+const WGET_FILE: &str = ".wgetrc";
 /// Every Java reads it, and says so on stderr.
 const JAVA: &str = "JAVA_TOOL_OPTIONS";
 
@@ -87,8 +90,10 @@ pub(super) fn prepare(program: &Path, words: &[OsString], host: &Host, dir: &Pat
         root: dir.join("root.pem"),
         bundle: dir.join("bundle.pem"),
         keystore: dir.join("bundle.jks"),
+        wget: dir.join("wgetrc"),
         password,
     };
+    fs::write(&stores.wget, wget_settings(&stores.bundle))?;
     fs::write(&stores.root, &host.root_pem)?;
     fs::write(&stores.bundle, bundle.pem())?;
     fs::write(&stores.keystore, keystore)?;
@@ -109,13 +114,27 @@ struct Stores {
     bundle: PathBuf,
     /// The same for Java.
     keystore: PathBuf,
+    /// The user's settings of wget, and the bundle.
+    wget: PathBuf,
     password: &'static str,
+}
+
+/// The settings that wget would have, and our bundle for its roots.
+fn wget_settings(bundle: &Path) -> Vec<u8> {
+    let usual = || env::var_os("HOME").map(|home| PathBuf::from(home).join(WGET_FILE));
+    let file = env::var_os(WGET).map(PathBuf::from).or_else(usual);
+    let mut settings = file.and_then(|file| fs::read(file).ok()).unwrap_or_default();
+    settings.extend_from_slice(b"\nca_certificate = ");
+    settings.extend_from_slice(bundle.as_os_str().as_encoded_bytes());
+    settings.push(b'\n');
+    settings
 }
 
 /// What is set, whatever it was before; Java's options come after those there are.
 fn environment(proxy: SocketAddr, stores: &Stores, java: Option<&OsStr>) -> Vec<(&'static str, OsString)> {
     let url = format!("http://{proxy}");
     let mut set: Vec<(&str, OsString)> = vec![(NODE.0, NODE.1.into()), (JAVA, java_options(proxy, stores, java))];
+    set.push((WGET, stores.wget.clone().into_os_string()));
     set.extend(PROXY.map(|name| (name, url.clone().into())));
     set.extend(EXCEPTIONS.map(|name| (name, OsString::new())));
     set.extend(BUNDLES.map(|name| (name, stores.bundle.clone().into_os_string())));
@@ -147,7 +166,13 @@ mod tests {
     use super::*;
 
     fn stores() -> Stores {
-        Stores { root: "/t/root.pem".into(), bundle: "/t/b.pem".into(), keystore: "/t/b.jks".into(), password: "pw" }
+        Stores {
+            root: "/t/root.pem".into(),
+            bundle: "/t/b.pem".into(),
+            keystore: "/t/b.jks".into(),
+            wget: "/t/wgetrc".into(),
+            password: "pw",
+        }
     }
 
     #[test]
@@ -160,6 +185,7 @@ mod tests {
             ("no_proxy", ""),
             ("SSL_CERT_FILE", "/t/b.pem"),
             ("REQUESTS_CA_BUNDLE", "/t/b.pem"),
+            ("WGETRC", "/t/wgetrc"),
             ("NODE_EXTRA_CA_CERTS", "/t/root.pem"),
             ("NODE_USE_ENV_PROXY", "1"),
         ] {
