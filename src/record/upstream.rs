@@ -101,6 +101,7 @@ async fn dial_any(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, Con
             return Err(ConnectError::Itself);
         }
         match TcpStream::connect(address).await {
+            Ok(tcp) if came_back(proxy.address, &tcp) => return Err(ConnectError::Itself),
             Ok(tcp) => return Ok(tcp),
             Err(error) => last = Some(ConnectError::Tcp(error)),
         }
@@ -240,6 +241,12 @@ pub(super) fn same_listener(own: SocketAddr, target: SocketAddr) -> bool {
     own.port() == target.port() && reaches
 }
 
+/// Whether a connection, to any of this machine's addresses, reached our listener on all of them: both ends have one address.
+fn came_back(own: SocketAddr, tcp: &TcpStream) -> bool {
+    let ends = tcp.local_addr().and_then(|local| Ok((local, tcp.peer_addr()?)));
+    own.ip().is_unspecified() && ends.is_ok_and(|(local, peer)| local.ip() == peer.ip() && peer.port() == own.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,5 +264,18 @@ mod tests {
         ] {
             assert_eq!(same_listener(own.parse().unwrap(), target.parse().unwrap()), same, "{own} {target}");
         }
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_knows_a_connection_that_came_back() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+            let own = listener.local_addr().unwrap();
+            let tcp = TcpStream::connect(("127.0.0.1", own.port())).await.unwrap();
+            assert!(came_back(own, &tcp));
+            assert!(!came_back(SocketAddr::new(own.ip(), own.port() ^ 1), &tcp));
+            assert!(!came_back(SocketAddr::new([192, 0, 2, 1].into(), own.port()), &tcp));
+        });
     }
 }
