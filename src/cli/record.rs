@@ -3,6 +3,7 @@
 mod browser;
 mod command;
 mod companion;
+mod invitation;
 mod qr;
 
 mod tls;
@@ -26,7 +27,8 @@ use crate::record::{
 
 use super::signals::Signals;
 use super::{CliError, Console, Exit, ca};
-use companion::{Companion, Host, Invitation};
+use companion::Companion;
+use invitation::{Host, Invitation};
 use operator::{Operator, Show};
 
 /// Flags of this command.
@@ -55,7 +57,7 @@ pub struct Arguments {
     #[command(flatten)]
     directory: ca::Directory,
     #[command(flatten)]
-    companion: companion::Flags,
+    companion: invitation::Flags,
     /// Write `host:port` of the proxy to this file once it listens
     #[arg(long, env = "OVERDUB_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,

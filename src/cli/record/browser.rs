@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::cli::{CliError, Exit};
 
 use super::command::{is_program, search};
-use super::companion::Host;
+use super::invitation::Host;
 
 /// What is opened when no URL is given: nothing.
 pub(super) const START_PAGE: &str = "about:blank";
@@ -230,7 +230,6 @@ fn preferences() -> serde_json::Value {
         "autofill": { "credit_card_enabled": false, "profile_enabled": false },
         "browser": { "check_default_browser": false, "has_seen_welcome_page": true },
         "credentials_enable_service": false,
-        "distribution": { "skip_first_run_ui": true, "make_chrome_default": false },
         "https_only_mode_enabled": false,
         "net": { "network_prediction_options": 2 },
         "profile": { "password_manager_enabled": false, "password_manager_leak_detection": false },

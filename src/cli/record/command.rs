@@ -13,7 +13,7 @@ use std::process::Command;
 use crate::cli::{CliError, Exit};
 use crate::record::TrustBundle;
 
-use super::companion::Host;
+use super::invitation::Host;
 
 /// Exit code of shells when there is no such command.
 const NOT_FOUND: u8 = 127;
