@@ -143,7 +143,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             biased;
             received = signals.either() => {
                 if let Some(companion) = &mut companion {
-                    companion.end(received, &mut signals).await;
+                    companion.end(received, &mut signals, console).await;
                 }
             }
             () = Companion::ended(&mut companion) => {}

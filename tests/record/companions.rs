@@ -62,8 +62,8 @@ impl Stage {
     }
 }
 
-fn terminate(child: &Child) {
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 fn said(ended: &Output) -> String {
@@ -108,9 +108,25 @@ fn a_signal_to_us_reaches_the_command_and_the_recording_ends_well() {
     let script = "trap 'kill $!; exit 7' TERM; sleep 600 & echo up > up; wait";
     let child = stage.record(&["--", "sh", "-c", script]).spawn().unwrap();
     stage.await_file("up");
-    terminate(&child);
+    signal(&child, "-TERM");
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(7), "{}", said(&ended));
+    assert_eq!(stage.exchanges(), 0);
+}
+
+#[test]
+fn a_command_that_goes_on_after_an_interrupt_is_waited_for_until_the_next_one() {
+    let stage = Stage::new();
+    let script = "trap 'kill $!; exit 7' TERM; sleep 600 & echo up > up; wait";
+    let mut child = stage.record(&["--", "sh", "-c", script]).spawn().unwrap();
+    stage.await_file("up");
+    // Unlike the terminal's Ctrl-C this one reaches us alone.
+    signal(&child, "-INT");
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(said.any(|line| line.contains("Ctrl-C again ends it")));
+    signal(&child, "-INT");
+    assert!(said.any(|line| line.contains("exit status: 7")));
+    assert_eq!(child.wait().unwrap().code(), Some(7));
     assert_eq!(stage.exchanges(), 0);
 }
 
@@ -173,9 +189,9 @@ fn a_browser_ends_with_the_recording_even_when_it_does_not_want_to() {
     let browser = stage.browser("trap 'echo > asked' TERM; echo > up; while :; do sleep 0.02; done");
     let child = stage.record(&["--browser", "--headless", "--browser-path", &browser]).spawn().unwrap();
     stage.await_file("up");
-    terminate(&child);
+    signal(&child, "-TERM");
     stage.await_file("asked");
-    terminate(&child);
+    signal(&child, "-TERM");
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
     assert_eq!(stage.exchanges(), 0);

@@ -20,6 +20,8 @@ use super::invitation::{Host, Invitation};
 
 /// For a browser to close its windows and write its profile.
 const BROWSER_GRACE: Duration = Duration::from_secs(5);
+/// In which most commands end that got the terminal's Ctrl-C.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// For a command that got the terminal's Ctrl-C, or our word.
 const COMMAND_GRACE: Duration = Duration::from_secs(10);
 /// Between the last asking and the end.
@@ -52,6 +54,8 @@ pub(super) struct Companion {
 enum Step {
     /// It knows already.
     Wait(Duration),
+    /// The same, and the user is told whom we wait for.
+    Remind(Duration),
     Ask(Duration),
     Kill,
 }
@@ -97,11 +101,15 @@ impl Companion {
     }
 
     /// Sees that it ends after a signal to us; another signal shortens the waiting.
-    pub(super) async fn end(&mut self, received: Received, signals: &mut Signals) {
+    pub(super) async fn end(&mut self, received: Received, signals: &mut Signals, console: Console) {
         self.asked = true;
         for &step in self.kind.steps(received) {
             let patience = match step {
                 Step::Wait(patience) => patience,
+                Step::Remind(patience) => {
+                    console.say("waiting for the command to end; Ctrl-C again ends it");
+                    patience
+                }
                 Step::Ask(patience) => {
                     self.send(Signal::TERM);
                     patience
@@ -169,7 +177,9 @@ impl Kind {
         match (self, received) {
             // It has a group of its own, so that Ctrl-C does not reach it before us.
             (Self::Browser, _) => &[Step::Ask(BROWSER_GRACE), Step::Kill],
-            (Self::Command, Received::Interrupt) => &[Step::Wait(COMMAND_GRACE), Step::Ask(LAST_GRACE), Step::Kill],
+            (Self::Command, Received::Interrupt) => {
+                &[Step::Wait(AT_ONCE), Step::Remind(COMMAND_GRACE), Step::Ask(LAST_GRACE), Step::Kill]
+            }
             (Self::Command, Received::Terminate) => &[Step::Ask(COMMAND_GRACE), Step::Kill],
         }
     }
