@@ -45,7 +45,7 @@ const LAST_WORDS_BYTES: u64 = 2000;
 const LAST_WORDS_LINES: usize = 5;
 
 /// No questions, no guests, no background traffic, and an end with us.
-const QUIET: [&str; 26] = [
+const QUIET: [&str; 22] = [
     "--no-first-run",
     "--no-default-browser-check",
     "--disable-search-engine-choice-screen",
@@ -53,36 +53,31 @@ const QUIET: [&str; 26] = [
     "--disable-extensions",
     "--disable-component-extensions-with-background-pages",
     "--disable-background-networking",
-    "--disable-background-mode",
     "--disable-component-update",
-    "--disable-client-side-phishing-detection",
     "--disable-domain-reliability",
     "--disable-field-trial-config",
     "--disable-sync",
     "--disable-breakpad",
-    "--disable-crash-reporter",
     "--disable-notifications",
     "--disable-quic",
     "--disable-print-preview",
     "--metrics-recording-only",
     "--no-pings",
-    "--no-service-autorun",
     "--password-store=basic",
     "--use-mock-keychain",
     "--noerrdialogs",
     "--remote-debugging-pipe",
     "--disable-blink-features=AutomationControlled", // a person drives it: sites must not think otherwise for the pipe
 ];
-/// Features that talk to the browser's maker, guess what comes next, or ask for HTTPS where the user asked for HTTP.
-const FEATURES_OFF: [&str; 20] = [
+/// Features that talk to the browser's maker, guess what comes next, or ask for HTTPS where the user asked for HTTP. A name
+/// that only some versions know does no harm in the others.
+const FEATURES_OFF: [&str; 17] = [
     "AutofillServerCommunication",
     "CertificateTransparencyComponentUpdater",
     "DialMediaRouteProvider",
     "HttpsFirstBalancedMode",
     "HttpsFirstBalancedModeAutoEnable",
-    "HttpsFirstModeV2",
     "HttpsUpgrades",
-    "InterestFeedContentSuggestions",
     "LensOverlay",
     "MediaRouter",
     "NetworkTimeServiceQuerying",
@@ -92,7 +87,6 @@ const FEATURES_OFF: [&str; 20] = [
     "PrivacySandboxSettings4",
     "SegmentationPlatform",
     "Translate",
-    "TranslateUI",
     "msEdgeUpdateLaunchServicesPreferredVersion",
     "msSmartScreenProtection",
 ];
