@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +33,8 @@ pub struct CertificateAuthority {
     certificate: CertificateDer<'static>,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// Last instant of validity.
+    until: SystemTime,
     path: Option<PathBuf>,
 }
 
@@ -70,10 +72,11 @@ impl CertificateAuthority {
     /// When the system gives no randomness.
     pub fn ephemeral() -> Result<Self, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Mint)?;
-        let params = root_params(&key);
+        let until = SystemTime::now() + ROOT_LIFE;
+        let params = root_params(&key, until);
         let certificate = params.self_signed(&key).map_err(AuthorityError::Mint)?;
         let pem = certificate.pem();
-        Ok(Self { certificate: certificate.into(), pem, issuer: Issuer::new(params, key), path: None })
+        Ok(Self { certificate: certificate.into(), pem, issuer: Issuer::new(params, key), until, path: None })
     }
 
     /// The certificate for people's trust stores.
@@ -111,7 +114,9 @@ impl CertificateAuthority {
         })
     }
 
-    /// A certificate for these names with its chain, and its key.
+    /// A certificate for these names with its chain, and its key. It is what RFC 5280 and browsers want of a TLS server's: the
+    /// names stand in the alternative names, key identifiers link it to the root, the serial number is a hash of its new
+    /// key, and it lives far less than 397 days, and not longer than the root.
     pub(super) fn mint(&self, names: &Names) -> Result<Minted, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Mint)?;
         let mut params = CertificateParams::default();
@@ -121,7 +126,8 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        set_validity(&mut params, LEAF_LIFE);
+        params.is_ca = IsCa::ExplicitNoCa;
+        set_validity(&mut params, (SystemTime::now() + LEAF_LIFE).min(self.until));
         let leaf = params.signed_by(&key, &self.issuer).map_err(AuthorityError::Mint)?;
         let chain = vec![leaf.into(), self.certificate.clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -142,8 +148,13 @@ impl CertificateAuthority {
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(AuthorityError::Mismatch(key_path.to_owned()));
         }
+        let until = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        let until = UNIX_EPOCH + Duration::from_secs(until);
+        if until < SystemTime::now() {
+            return Err(AuthorityError::Expired(certificate_path));
+        }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| damaged())?;
-        Ok(Self { certificate, pem, issuer, path: Some(certificate_path) })
+        Ok(Self { certificate, pem, issuer, until, path: Some(certificate_path) })
     }
 
     fn create(dir: &Path, certificate: PathBuf, key: &Path) -> Result<Self, AuthorityError> {
@@ -167,7 +178,7 @@ pub(super) struct Minted {
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-fn root_params(key: &KeyPair) -> CertificateParams {
+fn root_params(key: &KeyPair, until: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     let tag = hex(&sha256(key.public_key_raw())[..4], "");
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -175,14 +186,13 @@ fn root_params(key: &KeyPair) -> CertificateParams {
     params.distinguished_name.push(DnType::OrganizationName, "Overdub (made on this machine)");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, ROOT_LIFE);
+    set_validity(&mut params, until);
     params
 }
 
-fn set_validity(params: &mut CertificateParams, life: Duration) {
-    let now = SystemTime::now();
-    params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + life).into();
+fn set_validity(params: &mut CertificateParams, until: SystemTime) {
+    params.not_before = (SystemTime::now() - BACKDATED).into();
+    params.not_after = until.into();
 }
 
 fn subject_alt_name(name: &Name) -> Option<SanType> {
@@ -271,6 +281,57 @@ mod tests {
         let details = CertificateAuthority::ephemeral().unwrap().details().unwrap();
         assert!(details.subject.contains("Overdub interception root"), "{details:?}");
         assert_eq!(details.fingerprint.len(), 32 * 3 - 1);
+    }
+
+    #[test]
+    fn an_expired_root_is_refused_and_leaves_end_with_a_dying_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |until: SystemTime| {
+            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+            let certificate = root_params(&key, until).self_signed(&key).unwrap();
+            fs::write(dir.path().join(CERTIFICATE_FILE), certificate.pem()).unwrap();
+            fs::write(dir.path().join(KEY_FILE), key.serialize_pem()).unwrap();
+            fs::set_permissions(dir.path().join(KEY_FILE), fs::Permissions::from_mode(0o600)).unwrap();
+            CertificateAuthority::load_or_create(dir.path())
+        };
+        assert!(matches!(write(SystemTime::now() - Duration::from_secs(60)), Err(AuthorityError::Expired(_))));
+        let root = write(SystemTime::now() + DAY).unwrap();
+        let minted = root.mint(&Names::of_host("shop.test")).unwrap();
+        let ends = |der| x509_parser::parse_x509_certificate(der).unwrap().1.validity().not_after;
+        assert_eq!(ends(&minted.chain[0]), ends(&minted.chain[1]));
+    }
+
+    #[test]
+    fn leaves_have_the_profile_that_browsers_want() {
+        use x509_parser::extensions::ParsedExtension;
+        let root = CertificateAuthority::ephemeral().unwrap();
+        let names = Names::of_host("*.shop.test").covering("xn--bcher-kva.test").covering("::1");
+        let minted = [(); 2].map(|()| root.mint(&names).unwrap());
+        let [leaf, issuer] = [0, 1].map(|at| x509_parser::parse_x509_certificate(&minted[0].chain[at]).unwrap().1);
+        assert_eq!(Names::of_certificate(&minted[0].chain[0]), Some(names));
+        assert_eq!(leaf.version(), x509_parser::x509::X509Version::V3);
+        assert_eq!(leaf.issuer().as_raw(), issuer.subject().as_raw());
+        let usage = leaf.key_usage().unwrap().unwrap();
+        assert!(usage.critical && usage.value.digital_signature() && usage.value.flags == 1);
+        let extended = leaf.extended_key_usage().unwrap().unwrap().value;
+        assert!(extended.server_auth && !extended.any && !extended.client_auth);
+        assert!(!leaf.basic_constraints().unwrap().unwrap().value.ca);
+        assert!(issuer.basic_constraints().unwrap().unwrap().value.ca);
+        let identifier = |certificate: &x509_parser::certificate::X509Certificate<'_>| {
+            certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0.to_vec()),
+                _ => None,
+            })
+        };
+        let authority = leaf.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(key) => Some(key.key_identifier.as_ref().unwrap().0.to_vec()),
+            _ => None,
+        });
+        assert_eq!(authority, identifier(&issuer));
+        assert!(identifier(&leaf).is_some_and(|own| Some(own) != identifier(&issuer)));
+        let again = x509_parser::parse_x509_certificate(&minted[1].chain[0]).unwrap().1;
+        assert_ne!(leaf.raw_serial(), again.raw_serial());
+        assert!(leaf.raw_serial().len() <= 20 && leaf.raw_serial()[0] < 0x80 && leaf.serial.bits() > 64);
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub enum AuthorityError {
     /// The file holds something else.
     #[error("{} is damaged; delete it and its companion to get a new root", .0.display())]
     Damaged(PathBuf),
+    /// Nobody would believe its certificates any more.
+    #[error("the root in {} has expired; delete it and its key to get a new one", .0.display())]
+    Expired(PathBuf),
     /// Certificate and key belong to different roots.
     #[error("the key in {} does not belong to its certificate; delete both to get a new root", .0.display())]
     Mismatch(PathBuf),

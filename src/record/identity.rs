@@ -3,7 +3,6 @@
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
 
 use super::host_pattern::HostPattern;
 
@@ -27,9 +26,12 @@ pub enum IdentityError {
     /// There is no key in it that could be read.
     #[error("it holds no private key, or one with a passphrase (`openssl pkey` takes that off)")]
     NoKey,
-    /// The key is of a kind that is not supported, or the first certificate is damaged.
-    #[error("its key or certificate cannot be used")]
-    Unusable(#[source] Error),
+    /// The first certificate is none.
+    #[error("its first certificate is damaged")]
+    Damaged,
+    /// The key is of a kind that is not supported.
+    #[error("its key cannot be used")]
+    Unusable(#[source] rustls::Error),
     /// The key belongs to another certificate.
     #[error("its key does not belong to its first certificate")]
     Mismatch,
@@ -50,12 +52,12 @@ impl ClientIdentity {
             other => IdentityError::Pem(other),
         })?;
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(IdentityError::Unusable)?;
-        let key = CertifiedKey::new(chain, key);
-        match key.keys_match() {
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Self { hosts, key }),
-            Err(Error::InconsistentKeys(_)) => Err(IdentityError::Mismatch),
-            Err(error) => Err(IdentityError::Unusable(error)),
+        // Compared here and not by rustls, which knows no certificates of version 1; servers take those.
+        let (_, certificate) = x509_parser::parse_x509_certificate(&chain[0]).map_err(|_| IdentityError::Damaged)?;
+        if key.public_key().is_some_and(|own| own.as_ref() != certificate.public_key().raw) {
+            return Err(IdentityError::Mismatch);
         }
+        Ok(Self { hosts, key: CertifiedKey::new(chain, key) })
     }
 
     /// The servers it is for; none: all that no other is for.

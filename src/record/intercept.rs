@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::model::{Origin, Scheme};
+
 use super::Proxy;
 use super::connection::{Secured, Tunnel, Visitor};
 use super::first_word::{FirstWord, Reaction};
@@ -24,9 +26,10 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
 impl Tunnel {
     /// Ends the client's TLS with a certificate of ours that has the names of the server's; or lets it pass.
     pub(super) async fn intercept(self, mut link: Link) {
-        let (origin, policy) = (&self.origin, &self.proxy.passthrough);
-        if let Some(reason) = policy.asked(origin.dial_host(), origin.port) {
-            return self.pass_through(link, reason).await;
+        let policy = &self.proxy.passthrough;
+        if let Some(reason) = policy.asked(self.origin.dial_host(), self.origin.port) {
+            let server = self.origin.clone();
+            return self.pass_through(link, server, reason).await;
         }
         let hello = match timeout(HANDSHAKE_LIMIT, Hello::read(&mut link)).await {
             Ok(Ok(hello)) => hello,
@@ -36,36 +39,42 @@ impl Tunnel {
             }
             Ok(Err(HelloError::Closed)) | Err(_) => return self.proxy.tally.malformed(),
         };
-        let asked = hello.sni.clone().unwrap_or_else(|| origin.dial_host().to_owned());
-        if let Some(reason) = policy.asked(&asked, origin.port).or_else(|| hello.misfit(&self.proxy.tls)) {
-            return self.pass_through(link, reason).await;
+        let server = match &hello.sni {
+            Some(name) => Origin::new(Scheme::Https, name, self.origin.port),
+            None => self.origin.clone(),
+        };
+        let asked = policy.asked(server.dial_host(), server.port);
+        if let Some(reason) = asked.or_else(|| hello.misfit(&self.proxy.tls)) {
+            return self.pass_through(link, server, reason).await;
         }
         let client = self.visitor.peer.ip();
-        match policy.refused(client, &asked, Instant::now()) {
-            None => self.unveil(link, hello, asked).await,
+        match policy.refused(client, &server, Instant::now()) {
+            None => self.unveil(link, hello, server).await,
             Some(reason) => {
                 let (proxy, clock) = (self.proxy.clone(), self.proxy.clock);
+                let refusing = server.clone();
                 let hear = move |opinion| {
                     if opinion == Opinion::Refused {
-                        proxy.passthrough.note_refused_anyway(client, &asked);
+                        proxy.passthrough.note_refused_anyway(client, &refusing);
                     }
                 };
                 let link = Link::new(Box::new(Overheard::of(link.into_io(), hear)), clock);
-                self.pass_through(link, reason).await;
+                self.pass_through(link, server, reason).await;
             }
         }
     }
 
-    async fn pass_through(self, link: Link, reason: PassReason) {
+    async fn pass_through(self, link: Link, server: Origin, reason: PassReason) {
         let what = format!("TLS that was not intercepted: {reason}");
-        self.proxy.tally.passed(&self.origin.authority(), reason);
+        self.proxy.tally.passed(&server.authority(), reason);
         self.pass_by(link, &what).await;
     }
 
-    /// `name` is the server the client believes it talks to. Of the client's protocols we agree on the one that the server has
-    /// chosen.
-    async fn unveil(mut self, link: Link, hello: Hello, name: String) {
+    /// `server` is whom the client believes to talk to: the tunnel's end, under the name in the hello. Of the client's
+    /// protocols we agree on the one that the server has chosen.
+    async fn unveil(mut self, link: Link, hello: Hello, server: Origin) {
         let sni = hello.sni.clone();
+        let name = server.dial_host().to_owned();
         let asked = Asked { origin: self.origin.clone(), sni: name.clone(), offers: hello.offers() };
         let tls = &self.proxy.tls;
         let known = tls.learned(&asked).filter(Learned::can_wait);
@@ -81,7 +90,7 @@ impl Tunnel {
         };
         let names = known.or_else(|| tls.learned(&asked)).map(|learned| learned.names);
         let names = names.unwrap_or_else(|| Names::of_host(&name)).covering(&name);
-        let judge = Judge { proxy: self.proxy.clone(), visitor: self.visitor, host: name };
+        let judge = Judge { proxy: self.proxy.clone(), visitor: self.visitor, server };
         let config = match tls.server_config(&names, alpn.as_deref()).await {
             Ok(config) => config,
             Err(error) => return judge.refused(Refusal::Misfit(format!("no certificate could be made: {error}"))),
@@ -104,19 +113,19 @@ impl Tunnel {
     }
 }
 
-/// Tells everyone concerned what a client thought of our certificate for a host.
+/// Tells everyone concerned what a client thought of our certificate for a server.
 struct Judge {
     proxy: Arc<Proxy>,
     visitor: Visitor,
-    host: String,
+    server: Origin,
 }
 
 impl Judge {
     fn hear(self, reaction: Reaction) {
         match reaction {
             Reaction::Spoke => {
-                self.proxy.passthrough.note_accepted(self.visitor.peer.ip(), &self.host);
-                self.proxy.tally.accepted(&self.host);
+                self.proxy.passthrough.note_accepted(self.visitor.peer.ip(), &self.server);
+                self.proxy.tally.accepted(&self.server.authority());
             }
             Reaction::Refused(refusal) => self.refused(refusal),
             Reaction::Unused => {}
@@ -125,8 +134,8 @@ impl Judge {
 
     fn refused(self, refusal: Refusal) {
         let client = self.visitor.peer.ip();
-        let then = self.proxy.passthrough.note_refused(client, &self.host, refusal.clone(), Instant::now());
-        self.proxy.tally.refused(&self.host, client, refusal, then);
+        let then = self.proxy.passthrough.note_refused(client, &self.server, refusal.clone(), Instant::now());
+        self.proxy.tally.refused(&self.server.authority(), client, refusal, then);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which TLS is not intercepted: what the operator named, and what clients refuse. No sockets, no clock. Main type: [`Passthrough`].
 //!
-//! What is known of a client (an address) and a host:
+//! What is known of a client (an address) and a host with its port:
 //!
 //! ```text
 //!            spoke            refused
@@ -16,6 +16,8 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::model::Origin;
 
 use super::host_pattern::HostPattern;
 use super::lru::Lru;
@@ -119,36 +121,36 @@ impl Passthrough {
     }
 
     /// Whether this client has refused our certificate for this host, and that still counts.
-    pub(super) fn refused(&self, client: IpAddr, host: &str, now: Instant) -> Option<PassReason> {
+    pub(super) fn refused(&self, client: IpAddr, server: &Origin, now: Instant) -> Option<PassReason> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let believer = known.believers.find(&client).is_some();
-        match known.standings.find(&key(client, host))? {
+        match known.standings.find(&key(client, server))? {
             Standing::Refused(verdict) if verdict.holds(believer, now) => Some(PassReason::Refused(verdict.refusal)),
             _ => None,
         }
     }
 
     /// The client spoke under our certificate for this host.
-    pub(super) fn note_accepted(&self, client: IpAddr, host: &str) {
+    pub(super) fn note_accepted(&self, client: IpAddr, server: &Origin) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.believers.put(client, ());
-        known.standings.put(key(client, host), Standing::Accepted);
+        known.standings.put(key(client, server), Standing::Accepted);
     }
 
     /// The client does not believe the server's own certificate either, which was passed through: it is no pinned one.
-    pub(super) fn note_refused_anyway(&self, client: IpAddr, host: &str) {
+    pub(super) fn note_refused_anyway(&self, client: IpAddr, server: &Origin) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.standings.put(key(client, host), Standing::Unknown);
+        known.standings.put(key(client, server), Standing::Unknown);
     }
 
     /// The client refused our certificate for this host. Says what follows from it.
-    pub(super) fn note_refused(&self, client: IpAddr, host: &str, refusal: Refusal, now: Instant) -> Consequence {
+    pub(super) fn note_refused(&self, client: IpAddr, server: &Origin, refusal: Refusal, now: Instant) -> Consequence {
         if !self.automatic {
             return Consequence::NotWanted;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let believer = known.believers.find(&client).is_some();
-        let times = match known.standings.find(&key(client, host)) {
+        let times = match known.standings.find(&key(client, server)) {
             Some(Standing::Accepted) => return Consequence::AcceptedBefore,
             // One of several connections that were under way at once.
             Some(Standing::Refused(verdict)) if verdict.holds(believer, now) => {
@@ -160,13 +162,13 @@ impl Passthrough {
         let pinned = believer && matches!(refusal, Refusal::Alert(_));
         let term = (!pinned).then(|| FIRST_TERM.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_TERM));
         let verdict = Verdict { refusal, times, believer, until: term.map(|term| now + term) };
-        known.standings.put(key(client, host), Standing::Refused(verdict));
+        known.standings.put(key(client, server), Standing::Refused(verdict));
         Consequence::PassedThrough(term)
     }
 }
 
-fn key(client: IpAddr, host: &str) -> (IpAddr, String) {
-    (client.to_canonical(), host.trim_end_matches('.').to_ascii_lowercase())
+fn key(client: IpAddr, server: &Origin) -> (IpAddr, String) {
+    (client.to_canonical(), server.authority())
 }
 
 #[cfg(test)]
@@ -180,6 +182,10 @@ mod tests {
         Refusal::Alert("unknown_ca".into())
     }
 
+    fn origin(host: &str) -> Origin {
+        Origin::new(crate::model::Scheme::Https, host, 443)
+    }
+
     fn automatic() -> (Passthrough, Instant) {
         (Passthrough::new(Vec::new(), true), Instant::now())
     }
@@ -187,20 +193,23 @@ mod tests {
     #[test]
     fn a_refusal_passes_this_host_for_this_client_alone() {
         let (policy, now) = automatic();
-        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
-        assert_eq!(policy.note_refused(PHONE, "Shop.test", alert(), now), Consequence::PassedThrough(Some(FIRST_TERM)));
-        assert_eq!(policy.refused(PHONE, "shop.test", now), Some(PassReason::Refused(alert())));
-        assert_eq!(policy.refused(PHONE, "other.test", now), None);
-        assert_eq!(policy.refused(LAPTOP, "shop.test", now), None);
+        assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
+        assert_eq!(
+            policy.note_refused(PHONE, &origin("Shop.test"), alert(), now),
+            Consequence::PassedThrough(Some(FIRST_TERM))
+        );
+        assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), Some(PassReason::Refused(alert())));
+        assert_eq!(policy.refused(PHONE, &origin("other.test"), now), None);
+        assert_eq!(policy.refused(LAPTOP, &origin("shop.test"), now), None);
     }
 
     #[test]
     fn a_host_that_was_accepted_is_never_passed_through_later() {
         let (policy, now) = automatic();
-        policy.note_accepted(PHONE, "shop.test");
+        policy.note_accepted(PHONE, &origin("shop.test"));
         for refusal in [alert(), Refusal::Silent, Refusal::BrokeOff] {
-            assert_eq!(policy.note_refused(PHONE, "shop.test", refusal, now), Consequence::AcceptedBefore);
-            assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+            assert_eq!(policy.note_refused(PHONE, &origin("shop.test"), refusal, now), Consequence::AcceptedBefore);
+            assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
         }
     }
 
@@ -209,51 +218,54 @@ mod tests {
         let (policy, mut now) = automatic();
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
             let term = Duration::from_secs(minutes * 60);
-            let parallel = [(); 6].map(|()| policy.note_refused(PHONE, "shop.test", alert(), now));
+            let parallel = [(); 6].map(|()| policy.note_refused(PHONE, &origin("shop.test"), alert(), now));
             assert_eq!(parallel, [Consequence::PassedThrough(Some(term)); 6]);
-            assert!(policy.refused(PHONE, "shop.test", now + term - Duration::from_secs(1)).is_some());
+            assert!(policy.refused(PHONE, &origin("shop.test"), now + term - Duration::from_secs(1)).is_some());
             now += term;
-            assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+            assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
         }
     }
 
     #[test]
     fn once_the_root_is_trusted_what_was_refused_before_is_tried_again_and_then_given_up() {
         let (policy, now) = automatic();
-        policy.note_refused(PHONE, "pinned.test", alert(), now);
-        policy.note_refused(PHONE, "shop.test", alert(), now);
-        policy.note_accepted(PHONE, "other.test");
-        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
-        policy.note_accepted(PHONE, "shop.test");
-        assert_eq!(policy.note_refused(PHONE, "pinned.test", alert(), now), Consequence::PassedThrough(None));
-        assert!(policy.refused(PHONE, "pinned.test", now + 100 * LONGEST_TERM).is_some());
+        policy.note_refused(PHONE, &origin("pinned.test"), alert(), now);
+        policy.note_refused(PHONE, &origin("shop.test"), alert(), now);
+        policy.note_accepted(PHONE, &origin("other.test"));
+        assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
+        policy.note_accepted(PHONE, &origin("shop.test"));
+        assert_eq!(policy.note_refused(PHONE, &origin("pinned.test"), alert(), now), Consequence::PassedThrough(None));
+        assert!(policy.refused(PHONE, &origin("pinned.test"), now + 100 * LONGEST_TERM).is_some());
     }
 
     #[test]
     fn a_client_that_refuses_the_servers_own_certificate_too_is_not_passed_through() {
         let (policy, now) = automatic();
-        policy.note_refused(PHONE, "shop.test", alert(), now);
-        policy.note_refused_anyway(PHONE, "shop.test");
-        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
-        assert_eq!(policy.note_refused(PHONE, "shop.test", alert(), now), Consequence::PassedThrough(Some(FIRST_TERM)));
+        policy.note_refused(PHONE, &origin("shop.test"), alert(), now);
+        policy.note_refused_anyway(PHONE, &origin("shop.test"));
+        assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
+        assert_eq!(
+            policy.note_refused(PHONE, &origin("shop.test"), alert(), now),
+            Consequence::PassedThrough(Some(FIRST_TERM))
+        );
     }
 
     #[test]
     fn a_silent_close_is_weak_evidence_and_always_has_a_term() {
         let (policy, now) = automatic();
-        policy.note_accepted(PHONE, "other.test");
-        let consequence = policy.note_refused(PHONE, "shop.test", Refusal::Silent, now);
+        policy.note_accepted(PHONE, &origin("other.test"));
+        let consequence = policy.note_refused(PHONE, &origin("shop.test"), Refusal::Silent, now);
         assert_eq!(consequence, Consequence::PassedThrough(Some(FIRST_TERM)));
-        assert!(policy.refused(PHONE, "shop.test", now).is_some());
-        assert!(policy.refused(PHONE, "shop.test", now + FIRST_TERM).is_none());
+        assert!(policy.refused(PHONE, &origin("shop.test"), now).is_some());
+        assert!(policy.refused(PHONE, &origin("shop.test"), now + FIRST_TERM).is_none());
     }
 
     #[test]
     fn without_automatic_passing_only_what_was_asked_for_passes() {
         let policy = Passthrough::new(vec!["*.bank.test:443".parse().unwrap()], false);
         let now = Instant::now();
-        assert_eq!(policy.note_refused(PHONE, "shop.test", alert(), now), Consequence::NotWanted);
-        assert_eq!(policy.refused(PHONE, "shop.test", now), None);
+        assert_eq!(policy.note_refused(PHONE, &origin("shop.test"), alert(), now), Consequence::NotWanted);
+        assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
         assert_eq!(policy.asked("www.bank.test", 443), Some(PassReason::Asked));
         assert_eq!(policy.asked("www.bank.test", 8443), None);
     }

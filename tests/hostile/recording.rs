@@ -203,12 +203,14 @@ fn a_client_that_rejects_our_certificate_is_told_with_its_host() {
     assert_eq!(told.code, Some(0), "{told:#?}");
     let rejected = told.err.lines().find(|l| l.contains("does not take our certificate"));
     assert!(
-        rejected.is_some_and(|l| l.starts_with("127.0.0.1: ") && l.contains("it has to trust ca/overdub-ca.pem")),
+        rejected.is_some_and(
+            |l| l.starts_with(&format!("{}: ", server.address)) && l.contains("it has to trust ca/overdub-ca.pem")
+        ),
         "{told:#?}"
     );
     let (_, summary) = told.err.split_once("stopping").unwrap();
     assert!(
-        summary.contains("1  127.0.0.1 (it sent the TLS alert unknown_ca; taken on 1 connection)")
+        summary.contains(&format!("1  {} (it sent the TLS alert unknown_ca; taken on 1 connection)", server.address))
             && summary.contains("(a client refused our certificate: it sent the TLS alert unknown_ca)"),
         "{told:#?}"
     );
