@@ -14,7 +14,7 @@ const SHOWN_NAMES: usize = 5;
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
 /// What is wrong with a certificate.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Distrust {
     #[error("it expired on {0}")]
     Expired(String),
@@ -30,18 +30,19 @@ pub(super) enum Distrust {
     UnknownRoot(String),
     #[error("it was revoked")]
     Revoked,
-    #[error("{0}")]
-    Other(CertificateError),
+    #[error("it cannot be checked: {0}")]
+    Other(String),
 }
 
 impl From<&CertificateError> for Distrust {
     /// What the verifier put into the error; of another's error, that itself.
     fn from(error: &CertificateError) -> Self {
         match error {
-            CertificateError::Other(other) => other.0.downcast_ref().cloned(),
-            _ => None,
+            CertificateError::Other(other) => {
+                other.0.downcast_ref().cloned().unwrap_or_else(|| Self::Other(other.0.to_string()))
+            }
+            error => Self::Other(error.to_string()),
         }
-        .unwrap_or_else(|| Self::Other(error.clone()))
     }
 }
 
@@ -59,9 +60,14 @@ impl Distrust {
             CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName => {
                 Self::WrongName { asked: asked.to_str().into_owned(), presented: names(leaf) }
             }
-            CertificateError::UnknownIssuer => Self::unknown_issuer(leaf, chain).unwrap_or(Self::Other(error)),
+            CertificateError::UnknownIssuer => Self::unknown_issuer(leaf, chain).unwrap_or_else(|| Self::from(&error)),
             CertificateError::Revoked => Self::Revoked,
-            other => Self::Other(other),
+            // What many tools make when asked for a self-signed certificate says of itself that it is an authority's.
+            CertificateError::Other(_) => match X509Certificate::from_der(leaf) {
+                Ok((_, leaf)) if is_self_signed(&leaf) => Self::SelfSigned,
+                _ => Self::from(&error),
+            },
+            other => Self::from(&other),
         }
     }
 
@@ -113,7 +119,10 @@ impl Distrust {
                 "If \"{root}\" is yours, restart the recording with `--upstream-ca FILE`, where FILE is its certificate; \
                  {INSECURE}"
             ),
-            Self::Revoked | Self::Other(_) => format!("Restart the recording to record it all the same: {INSECURE}"),
+            Self::Revoked | Self::Other(_) => format!(
+                "To record it all the same, restart the recording: `--upstream-ca FILE` with the server's own certificate \
+                 believes just that one, {INSECURE}"
+            ),
         }
     }
 }

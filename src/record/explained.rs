@@ -24,7 +24,7 @@ enum Alerted {
 fn explain(error: io::Error) -> io::Error {
     let alerted = match alert(&error) {
         Some(AlertDescription::CertificateRequired) => Alerted::CertificateRequired,
-        Some(_) => Alerted::Other(alert_text(&error).unwrap_or_default()),
+        Some(alert) => Alerted::Other(alert_text(alert)),
         None => return error,
     };
     io::Error::new(error.kind(), alerted)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::passthrough::Refusal;
-use super::tls::alert_text;
+use super::tls::{alert, alert_text};
 
 /// A client that closes within this time after the handshake did not like what it saw; one that closes later had opened the
 /// connection in advance and did not need it.
@@ -42,8 +42,8 @@ impl<S, F: FnOnce(Reaction)> FirstWord<S, F> {
 
 /// From the first result of reading: so many bytes or an error, so long after the handshake.
 fn reaction(read: Result<usize, &io::Error>, after: Duration) -> Reaction {
-    let alert = read.err().and_then(alert_text);
-    match (read, alert) {
+    let sent = read.err().and_then(alert).map(alert_text);
+    match (read, sent) {
         (Ok(1..), _) => Reaction::Spoke,
         (Err(_), Some(alert)) => Reaction::Refused(Refusal::Alert(alert)),
         _ if after <= SHORTLY => Reaction::Refused(Refusal::Silent),

@@ -16,8 +16,8 @@ use super::link::{Io, Link};
 use super::names::Names;
 use super::opening::Opening;
 use super::overhear::{Opinion, Overheard};
-use super::passthrough::{PassReason, Refusal};
-use super::tls::{Asked, HTTP1, Learned, alert_text};
+use super::passthrough::{Consequence, PassReason, Refusal};
+use super::tls::{Asked, HTTP1, Learned, alert, alert_text};
 use super::upstream::Upstream;
 
 /// For a TLS handshake with a client.
@@ -135,15 +135,17 @@ impl Judge {
     fn refused(self, refusal: Refusal) {
         let client = self.visitor.peer.ip();
         let then = self.proxy.passthrough.note_refused(client, &self.server, refusal.clone(), Instant::now());
-        self.proxy.tally.refused(&self.server.authority(), client, refusal, then);
+        if then != Consequence::Unproven {
+            self.proxy.tally.refused(&self.server.authority(), client, refusal, then);
+        }
     }
 }
 
 /// Why a client broke off its handshake.
 fn refusal(error: &io::Error) -> Refusal {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match (alert_text(error), inner) {
-        (Some(alert), _) => Refusal::Alert(alert),
+    match (alert(error), inner) {
+        (Some(alert), _) => Refusal::Alert(alert_text(alert)),
         (None, Some(rustls::Error::NoApplicationProtocol)) => {
             Refusal::Misfit("it speaks none of the protocols that the server speaks".to_owned())
         }

@@ -1,5 +1,7 @@
 //! Our own answers, when there is no server's to pass on. Errors are plain text: readable in a browser and in a terminal.
 
+use rustls::AlertDescription;
+
 use crate::model::Origin;
 
 use super::upstream::ConnectError;
@@ -67,8 +69,12 @@ impl Page {
         let advice = match error {
             ConnectError::Itself => "Ask the proxy for some other server.".to_owned(),
             ConnectError::Certificate(distrust) => distrust.advice(),
+            ConnectError::Alert(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity) => {
+                "The server and this program, which speaks TLS 1.2 and 1.3, have no version or cipher suite in common."
+                    .to_owned()
+            }
             ConnectError::Alert(_) => "If the server wants a client certificate, restart the recording with \
-                 `--client-cert FILE`; else it may want a TLS version or cipher suite older than TLS 1.2."
+                 `--client-cert FILE`; else it may have no TLS 1.2 or 1.3, or none of the cipher suites in use today."
                 .to_owned(),
             ConnectError::Tls(_) => {
                 "The address was reached, but it does not speak TLS the way this program does.".to_owned()

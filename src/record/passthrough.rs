@@ -8,6 +8,7 @@
 //!    │ refused                       │
 //!    ▼               spoke           │
 //! refused ───────────────────────────┘
+//!    a close without an alert counts the first time only of a client that has never believed us, else the second
 //!    passed through: for good when the refusal is an alert of a client that believes us elsewhere (a pinned
 //!    certificate), else for a term that doubles with each refusal (the root may come to be trusted), and until
 //!    the client first believes us anywhere, or refuses the server's own certificate too (it believes us alone)
@@ -44,6 +45,13 @@ pub enum Refusal {
     Misfit(String),
 }
 
+impl Refusal {
+    /// Browsers open spare connections and close them unused, so a close alone proves little of a client that believes us.
+    fn is_weak(&self) -> bool {
+        matches!(self, Self::BrokeOff | Self::Silent)
+    }
+}
+
 /// Why TLS was passed through.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PassReason {
@@ -67,6 +75,8 @@ pub enum Consequence {
     AcceptedBefore,
     /// Nothing: the operator wants no automatic passing.
     NotWanted,
+    /// Nothing: a client that believes us closed a connection it may not have needed.
+    Unproven,
 }
 
 /// Decides per connection.
@@ -87,6 +97,8 @@ struct Known {
 #[derive(Clone, Debug)]
 enum Standing {
     Unknown,
+    /// A client that believes us elsewhere closed a connection without a word.
+    Suspect,
     Accepted,
     Refused(Verdict),
 }
@@ -151,13 +163,18 @@ impl Passthrough {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let believer = known.believers.find(&client).is_some();
         let times = match known.standings.find(&key(client, server)) {
+            Some(Standing::Accepted) if refusal.is_weak() => return Consequence::Unproven,
             Some(Standing::Accepted) => return Consequence::AcceptedBefore,
             // One of several connections that were under way at once.
             Some(Standing::Refused(verdict)) if verdict.holds(believer, now) => {
                 return Consequence::PassedThrough(verdict.until.map(|until| until - now));
             }
             Some(Standing::Refused(verdict)) => verdict.times.saturating_add(1),
-            Some(Standing::Unknown) | None => 1,
+            Some(Standing::Unknown) | None if believer && refusal.is_weak() => {
+                known.standings.put(key(client, server), Standing::Suspect);
+                return Consequence::Unproven;
+            }
+            Some(Standing::Unknown | Standing::Suspect) | None => 1,
         };
         let pinned = believer && matches!(refusal, Refusal::Alert(_));
         let term = (!pinned).then(|| FIRST_TERM.saturating_mul(1 << (times - 1).min(16)).min(LONGEST_TERM));
@@ -207,8 +224,12 @@ mod tests {
     fn a_host_that_was_accepted_is_never_passed_through_later() {
         let (policy, now) = automatic();
         policy.note_accepted(PHONE, &origin("shop.test"));
-        for refusal in [alert(), Refusal::Silent, Refusal::BrokeOff] {
-            assert_eq!(policy.note_refused(PHONE, &origin("shop.test"), refusal, now), Consequence::AcceptedBefore);
+        for (refusal, consequence) in [
+            (alert(), Consequence::AcceptedBefore),
+            (Refusal::Silent, Consequence::Unproven),
+            (Refusal::BrokeOff, Consequence::Unproven),
+        ] {
+            assert_eq!(policy.note_refused(PHONE, &origin("shop.test"), refusal, now), consequence);
             assert_eq!(policy.refused(PHONE, &origin("shop.test"), now), None);
         }
     }
@@ -251,10 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_close_is_weak_evidence_and_always_has_a_term() {
+    fn a_silent_close_is_weak_evidence_counts_the_second_time_and_has_a_term() {
         let (policy, now) = automatic();
         policy.note_accepted(PHONE, &origin("other.test"));
-        let consequence = policy.note_refused(PHONE, &origin("shop.test"), Refusal::Silent, now);
+        let close = || policy.note_refused(PHONE, &origin("shop.test"), Refusal::Silent, now);
+        assert_eq!(close(), Consequence::Unproven);
+        assert!(policy.refused(PHONE, &origin("shop.test"), now).is_none());
+        let consequence = close();
         assert_eq!(consequence, Consequence::PassedThrough(Some(FIRST_TERM)));
         assert!(policy.refused(PHONE, &origin("shop.test"), now).is_some());
         assert!(policy.refused(PHONE, &origin("shop.test"), now + FIRST_TERM).is_none());

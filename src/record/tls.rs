@@ -232,9 +232,9 @@ pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
     }
 }
 
-/// The same by its name in RFC 8446 §6.
-pub(super) fn alert_text(error: &io::Error) -> Option<String> {
-    Some(snake_case(&format!("{:?}", alert(error)?)))
+/// As RFC 8446 §6 writes it.
+pub(super) fn alert_text(alert: AlertDescription) -> String {
+    snake_case(&format!("{alert:?}"))
 }
 
 /// `UnknownCA` becomes `unknown_ca`.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -39,8 +40,8 @@ pub(super) enum ConnectError {
     Timeout,
     #[error("its certificate is not trusted")]
     Certificate(#[source] Distrust),
-    #[error("it broke off the TLS handshake with the alert {0}")]
-    Alert(String),
+    #[error("it broke off the TLS handshake with the alert {}", tls::alert_text(*.0))]
+    Alert(AlertDescription),
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
 }
@@ -184,7 +185,7 @@ impl Upstream {
 }
 
 fn tls_error(error: io::Error) -> ConnectError {
-    if let Some(alert) = tls::alert_text(&error) {
+    if let Some(alert) = tls::alert(&error) {
         return ConnectError::Alert(alert);
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {

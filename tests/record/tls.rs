@@ -144,14 +144,18 @@ fn a_host_that_the_client_has_accepted_stays_intercepted() {
         let client = secured(proxy.tunnel(&to), "localhost", trusting.clone());
         if flaky {
             hang_up(client);
-            assert!(matches!(notice(&mut proxy), Notice::CertificateRefused { then: Consequence::AcceptedBefore, .. }));
+            let mut rejecting = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
+            assert!(ask(&mut rejecting).is_err());
+            let told = notice(&mut proxy);
+            assert!(matches!(told, Notice::CertificateRefused { then: Consequence::AcceptedBefore, .. }), "{told:?}");
         } else {
             assert!(ask(&mut { client }).unwrap().ends_with("ok"));
         }
     }
     let recorded = proxy.stop();
     assert_eq!(recorded.exchanges.len(), 2);
-    assert!(recorded.summary.remarks.passed.is_empty());
+    let remarks = &recorded.summary.remarks;
+    assert_eq!((remarks.rejected[0].times, remarks.passed.len()), (1, 0), "a spare connection is no refusal");
 }
 
 #[test]
@@ -340,6 +344,10 @@ fn a_server_that_cannot_be_believed_gives_a_page_with_the_reason_and_what_to_do(
         let key = rcgen::KeyPair::generate().unwrap();
         (rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap(), key)
     };
+    let own = {
+        let key = rcgen::KeyPair::generate().unwrap();
+        (Maker::ca("localhost").self_signed(&key).unwrap(), key)
+    };
     let expired = root.leaf("localhost", |params| params.not_after = day(2020));
     let future = root.leaf("localhost", |params| params.not_before = day(2999));
     let other = root.leaf("other.test", |_| {});
@@ -351,6 +359,7 @@ fn a_server_that_cannot_be_believed_gives_a_page_with_the_reason_and_what_to_do(
         (&plain, vec![], &nobody, "issuer \"Shop Root\" is not trusted", "--upstream-ca"),
         (&below, vec![], &trusting, "issuer \"Shop Middle\" is not trusted", "intermediate"),
         (&alone, vec![], &nobody, "signed by itself", "--upstream-ca"),
+        (&own, vec![], &trusting, "signed by itself", "--upstream-ca"),
         (&expired, vec![], &trusting, "expired on Jan  5 00:00:00 2020", "--upstream-insecure"),
         (&future, vec![], &trusting, "not valid before Jan  5 00:00:00 2999", "clocks"),
         (&other, vec![], &trusting, "it is for other.test, not for localhost", "--upstream-insecure"),

@@ -97,7 +97,7 @@ pub(super) fn refused(host: &str, client: IpAddr, refusal: &Refusal, then: Conse
              {root}, or `--passthrough {}` lets the host pass",
             clean(host)
         ),
-        Consequence::NotWanted => format!("{what}; to be recorded it has to trust {root}"),
+        Consequence::NotWanted | Consequence::Unproven => format!("{what}; to be recorded it has to trust {root}"),
     }
 }
 
