@@ -16,6 +16,7 @@ pub mod leaf;
 pub mod multipart;
 pub mod rows;
 pub mod sniff;
+pub mod socks5;
 pub mod sse;
 pub mod text;
 pub mod url;
