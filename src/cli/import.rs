@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long, env = "OVERDUB_KEYLOG", value_name = "FILE", value_delimiter = ',')]
     keylog: Vec<PathBuf>,
     /// What tells users apart: auto, or a list of address, agent, cookie, cookie:NAME, authorization, header:NAME, connection
-    #[arg(long, env = "OVERDUB_USER_BY", value_name = "LIST", default_value = "auto", value_parser = UserBy::parse)]
+    #[arg(long, env = "OVERDUB_USER_BY", value_name = "LIST", default_value = "auto", value_parser = UserBy::parse_for_import)]
     user_by: UserBy,
     /// Read on as the last file grows, until Ctrl-C
     #[arg(long)]

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::bounded::Bounded;
 use super::credential::{Sort, credentials};
+use super::guest::Guest;
 use super::name::name_of;
 use super::request::forwarded_for;
 use super::user_by::Key;
@@ -31,7 +32,8 @@ pub(super) struct Keyed {
 
 impl Keyed {
     pub(super) fn new(keys: Vec<Key>) -> Self {
-        let evidence = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let evidence =
+            keys.iter().filter(|key| !key.is_proxys()).map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         Self {
             keys,
             evidence,
@@ -43,9 +45,9 @@ impl Keyed {
         }
     }
 
-    pub(super) fn of_request(&mut self, seen: &Sighting<'_>) -> (SessionId, Option<SessionInfo>) {
+    pub(super) fn of_request(&mut self, seen: &Sighting<'_>, guest: &Guest) -> (SessionId, Option<SessionInfo>) {
         let client = forwarded_for(seen.headers).unwrap_or(seen.client);
-        let asked: Vec<Option<u64>> = self.keys.iter().map(|key| part(key, seen, client)).collect();
+        let asked: Vec<Option<u64>> = self.keys.iter().map(|key| part(key, seen, guest, client)).collect();
         let group = name_of((client, seen.headers.first("user-agent")));
         let whole = asked.iter().all(Option::is_some);
         let known = if whole { self.names.get(name_of(&asked)).copied() } else { None };
@@ -129,13 +131,13 @@ impl Keyed {
         self.keys.iter().any(|key| match key {
             Key::Cookie(name) => cookie(seen, name).is_some(),
             Key::Authorization => credentials(seen.headers, 0).iter().any(|credential| credential.sort != Sort::Own),
-            Key::Address | Key::Agent | Key::Connection | Key::Header(_) => false,
+            Key::Address | Key::Agent | Key::Connection | Key::Header(_) | Key::Listener | Key::ProxyUser => false,
         })
     }
 }
 
 /// What a request has of a key, by name.
-fn part(key: &Key, seen: &Sighting<'_>, client: IpAddr) -> Option<u64> {
+fn part(key: &Key, seen: &Sighting<'_>, guest: &Guest, client: IpAddr) -> Option<u64> {
     match key {
         Key::Address => Some(name_of(client)),
         Key::Agent => Some(name_of(seen.headers.first("user-agent"))),
@@ -143,6 +145,8 @@ fn part(key: &Key, seen: &Sighting<'_>, client: IpAddr) -> Option<u64> {
         Key::Cookie(name) => cookie(seen, name).map(name_of),
         Key::Authorization => credentials(seen.headers, 0).first().map(|credential| credential.who),
         Key::Header(name) => seen.headers.first(name).map(name_of),
+        Key::Listener => guest.listener.map(name_of),
+        Key::ProxyUser => guest.user.as_ref().map(name_of),
     }
 }
 

@@ -8,6 +8,7 @@
 mod bounded;
 mod credential;
 mod evidence;
+mod guest;
 mod keyed;
 mod learn;
 mod name;
@@ -19,12 +20,15 @@ mod user_by;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::model::{Headers, Nanos, Origin, SessionId, SessionInfo};
 
+use bounded::Bounded;
+use guest::Guest;
 use keyed::Keyed;
 use people::People;
+use user_by::Key;
 
 pub use user_by::{UserBy, UserByError};
 
@@ -37,7 +41,13 @@ const AGENT_CHARS: usize = 1024;
 
 /// Groups requests into sessions.
 #[derive(Debug)]
-pub struct Sessions(Rule);
+pub struct Sessions {
+    rule: Rule,
+    /// What is known of client connections; kept only where `keys` ask for it.
+    guests: Bounded<u64, Guest>,
+    /// What the proxy alone can tell, of what somebody named.
+    keys: Vec<Key>,
+}
 
 /// How.
 #[derive(Debug)]
@@ -76,10 +86,27 @@ pub struct Sighting<'a> {
 impl Sessions {
     /// Tells users apart by this.
     pub fn by(user_by: UserBy) -> Self {
-        Self(match user_by.telling {
+        let keys = user_by.keys.iter().filter(|key| key.is_proxys()).cloned().collect();
+        let rule = match user_by.telling {
             Some(telling) => Rule::Telling(Box::new(People::new(telling, user_by.keys))),
             None => Rule::Keyed(Box::new(Keyed::new(user_by.keys))),
-        })
+        };
+        Self { rule, guests: Bounded::new(CONNECTIONS), keys }
+    }
+
+    /// Notes on which address of the proxy a client connection came.
+    pub fn opened(&mut self, connection: u64, listener: SocketAddr) {
+        if !self.keys.is_empty() {
+            self.guests.insert(connection, Guest { listener: Some(listener), user: None });
+        }
+    }
+
+    /// Notes the user name that a client connection gave to the proxy; it holds for the requests that begin after this.
+    pub fn introduced(&mut self, connection: u64, user: String) {
+        if !self.keys.is_empty() {
+            let listener = self.guests.get(connection).and_then(|guest| guest.listener);
+            self.guests.insert(connection, Guest { listener, user: Some(user) });
+        }
     }
 
     /// The session of this request. The second value is set when the session is new, and again, with the same number, when
@@ -89,16 +116,24 @@ impl Sessions {
     /// the connection, a cookie that one session alone has sent, and the latest session of the same client address and user
     /// agent whose cookies and credentials go with the request.
     pub fn of_request(&mut self, seen: &Sighting<'_>) -> (SessionId, Option<SessionInfo>) {
-        match &mut self.0 {
-            Rule::Telling(people) => people.of_request(seen),
-            Rule::Keyed(keyed) => keyed.of_request(seen),
-        }
+        let unknown = Guest::default();
+        let guest = self.guests.get(seen.connection).unwrap_or(&unknown);
+        let (id, info) = match &mut self.rule {
+            Rule::Telling(people) => people.of_request(seen, guest),
+            Rule::Keyed(keyed) => keyed.of_request(seen, guest),
+        };
+        let info = info.map(|mut info| {
+            let said = std::iter::once(std::mem::take(&mut info.evidence)).filter(|said| !said.is_empty());
+            info.evidence = said.chain(guest.words(&self.keys)).collect::<Vec<_>>().join(" and ");
+            info
+        });
+        (id, info)
     }
 
     /// Notes the response to a request of this session for `target`: the cookies it gave, and that it came. To be
     /// called for every response, also without `Set-Cookie`.
     pub fn saw_response(&mut self, session: SessionId, origin: &Origin, target: &[u8], headers: &Headers, now: Nanos) {
-        match &mut self.0 {
+        match &mut self.rule {
             Rule::Telling(people) => people.saw_response(session, origin, target, headers, now),
             Rule::Keyed(keyed) => keyed.saw_response(session, headers),
         }
@@ -106,7 +141,8 @@ impl Sessions {
 
     /// Notes that a client connection has closed.
     pub fn closed(&mut self, connection: u64) {
-        match &mut self.0 {
+        self.guests.remove(connection);
+        match &mut self.rule {
             Rule::Telling(people) => people.closed(connection),
             Rule::Keyed(keyed) => keyed.closed(connection),
         }

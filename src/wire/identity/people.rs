@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::bounded::Bounded;
 use super::credential::{Credential, Sort};
 use super::evidence::is_session_like;
+use super::guest::Guest;
 use super::name::{Seeded, name_of, url_of};
 use super::person::{Agreement, Fit, Person, weight};
 use super::request::Asked;
@@ -80,8 +81,8 @@ impl People {
         }
     }
 
-    pub(super) fn of_request(&mut self, seen: &Sighting<'_>) -> (SessionId, Option<SessionInfo>) {
-        let asked = Asked::of(seen, self.telling, &self.keys);
+    pub(super) fn of_request(&mut self, seen: &Sighting<'_>, guest: &Guest) -> (SessionId, Option<SessionInfo>) {
+        let asked = Asked::of(seen, guest, self.telling, &self.keys);
         let found = self
             .by_cookie_given(&asked)
             .or_else(|| self.by_credential(&asked))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::Sighting;
 use super::credential::{Credential, credentials};
+use super::guest::Guest;
 use super::name::{name_of, url_of};
 use super::user_by::{Key, Telling};
 use crate::model::{Headers, Origin};
@@ -51,7 +52,7 @@ pub(super) enum Purpose {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn of(seen: &'a Sighting<'a>, telling: Telling, keys: &[Key]) -> Self {
+    pub(super) fn of(seen: &'a Sighting<'a>, guest: &Guest, telling: Telling, keys: &[Key]) -> Self {
         let host = name_of(&seen.origin.host);
         let forwarded = forwarded_for(seen.headers);
         let client = forwarded.unwrap_or(seen.client);
@@ -63,7 +64,7 @@ impl<'a> Asked<'a> {
             credentials: if telling.credentials { credentials(seen.headers, host) } else { Vec::new() },
             kind: Kind::of(seen),
             purpose: Purpose::of(seen),
-            partition: partition(seen, client, keys),
+            partition: partition(seen, guest, client, keys),
             is_forwarded: forwarded.is_some(),
             host,
             url: url_of(seen.origin, seen.target),
@@ -159,7 +160,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
 }
 
 /// Name of what must be equal in all requests of a session.
-fn partition(seen: &Sighting<'_>, client: IpAddr, keys: &[Key]) -> u64 {
+fn partition(seen: &Sighting<'_>, guest: &Guest, client: IpAddr, keys: &[Key]) -> u64 {
     if keys.is_empty() {
         return 0;
     }
@@ -170,6 +171,8 @@ fn partition(seen: &Sighting<'_>, client: IpAddr, keys: &[Key]) -> u64 {
                 Key::Address => name_of(client),
                 Key::Agent => name_of(field("user-agent")),
                 Key::Connection => name_of(seen.connection),
+                Key::Listener => name_of(guest.listener),
+                Key::ProxyUser => name_of(&guest.user),
                 Key::Header(name) => name_of(field(name)),
                 Key::Cookie(_) | Key::Authorization => 0,
             })

@@ -348,7 +348,7 @@ fn many_users_leave_bounded_traces() {
         let cookie = format!("sid=session-of-{user}");
         stage.trip(Ask::program(user, "GET", "http://127.0.0.1/", ""), &[&cookie]);
     }
-    let Rule::Telling(sessions) = &stage.sessions.0 else { panic!("by default by whatever tells") };
+    let Rule::Telling(sessions) = &stage.sessions.rule else { panic!("by default by whatever tells") };
     assert!(sessions.people.get(SessionId(1)).is_none(), "the first was forgotten");
     assert!(sessions.groups.values().all(|members| members.len() <= GROUP));
     let known = sessions.groups.values().flatten().all(|id| sessions.people.get(*id).is_some());

@@ -28,6 +28,10 @@ pub(super) enum Key {
     Cookie(String),
     Authorization,
     Header(String),
+    /// Address of the proxy on which the connection came.
+    Listener,
+    /// User name that the client gave to the proxy.
+    ProxyUser,
 }
 
 /// Why a text does not say by what users are told apart.
@@ -39,14 +43,21 @@ pub enum UserByError {
     /// `cookie:` or `header:` without a name.
     #[error("`{0}` needs a name behind the colon: {CHOICES}")]
     NoName(String),
+    /// Traffic that was seen elsewhere does not tell.
+    #[error("users can be told apart by `{0}` only while they are recorded: {CHOICES}")]
+    Live(&'static str),
     /// Nothing at all.
     #[error("say by what users are told apart: {CHOICES}")]
     Empty,
 }
 
+const LISTENER: &str = "listener";
+const PROXY_CREDENTIALS: &str = "proxy-credentials";
+
 /// The choices, for people.
 const CHOICES: &str = "give `auto` or a list of `address`, `agent`, `connection`, `cookie`, `cookie:NAME`, \
-                       `authorization`, `header:NAME`, such as `address,cookie:sid`";
+                       `authorization`, `header:NAME`, such as `address,cookie:sid`; the proxy also knows `listener` \
+                       and `proxy-credentials`";
 
 impl Default for UserBy {
     /// By cookies, credentials, connections, client address and user agent, whichever tell.
@@ -57,7 +68,7 @@ impl Default for UserBy {
 
 impl UserBy {
     /// Reads `auto`, or a list with commas of `address`, `agent`, `connection`, `cookie` (whichever tells), `cookie:NAME`,
-    /// `authorization`, `header:NAME`. Of a list every item must agree.
+    /// `authorization`, `header:NAME`, `listener`, `proxy-credentials`. Of a list every item must agree.
     ///
     /// # Errors
     /// See [`UserByError`]; its text lists the choices.
@@ -82,6 +93,8 @@ impl UserBy {
                 ("agent", None) => Key::Agent,
                 ("connection", None) => Key::Connection,
                 ("authorization", None) => Key::Authorization,
+                (LISTENER, None) => Key::Listener,
+                (PROXY_CREDENTIALS, None) => Key::ProxyUser,
                 ("cookie" | "header", Some("")) => return Err(UserByError::NoName(item.to_owned())),
                 ("cookie", Some(name)) => Key::Cookie(name.to_owned()),
                 ("header", Some(name)) => Key::Header(name.to_ascii_lowercase()),
@@ -104,6 +117,41 @@ impl UserBy {
     }
 }
 
+impl UserBy {
+    /// The same for traffic that was recorded by others, of which the proxy knows nothing.
+    ///
+    /// # Errors
+    /// As for [`UserBy::parse`], and when it names something that only the proxy knows.
+    pub fn parse_for_import(text: &str) -> Result<Self, UserByError> {
+        let user_by = Self::parse(text)?;
+        match user_by.keys.iter().find(|key| key.is_proxys()) {
+            Some(Key::Listener) => Err(UserByError::Live(LISTENER)),
+            Some(_) => Err(UserByError::Live(PROXY_CREDENTIALS)),
+            None => Ok(user_by),
+        }
+    }
+
+    /// The same, and each listener of the proxy has users of its own.
+    pub fn and_listener(mut self) -> Self {
+        if !self.keys.contains(&Key::Listener) {
+            self.keys.push(Key::Listener);
+        }
+        self
+    }
+
+    /// Whether the proxy has to ask its clients for a user name.
+    pub fn asks_proxy_user(&self) -> bool {
+        self.keys.contains(&Key::ProxyUser)
+    }
+}
+
+impl Key {
+    /// Whether only the proxy knows it.
+    pub(super) fn is_proxys(&self) -> bool {
+        matches!(self, Self::Listener | Self::ProxyUser)
+    }
+}
+
 impl FromStr for UserBy {
     type Err = UserByError;
 
@@ -121,6 +169,8 @@ impl fmt::Display for Key {
             Self::Cookie(name) => write!(f, "cookie `{name}`"),
             Self::Authorization => f.write_str("authorization"),
             Self::Header(name) => write!(f, "header `{name}`"),
+            Self::Listener => f.write_str(LISTENER),
+            Self::ProxyUser => f.write_str(PROXY_CREDENTIALS),
         }
     }
 }
@@ -142,10 +192,22 @@ mod tests {
             ("cookie,cookie:SID", None, vec![Key::Cookie("SID".to_owned())]),
             ("header:X-User:Name", None, vec![Key::Header("x-user:name".to_owned())]),
             ("authorization, connection", None, vec![Key::Authorization, Key::Connection]),
+            ("listener,Proxy-Credentials", None, vec![Key::Listener, Key::ProxyUser]),
+            ("auto,listener", telling(true, true), vec![Key::Listener]),
         ] {
             assert_eq!(UserBy::parse(text), Ok(UserBy { telling: expected, keys }), "{text}");
         }
         assert_eq!("auto".parse(), Ok(UserBy::default()));
+    }
+
+    #[test]
+    fn an_import_cannot_ask_for_what_the_proxy_alone_knows() {
+        for text in ["listener", "auto,proxy-credentials"] {
+            assert!(UserBy::parse(text).is_ok());
+            assert!(matches!(UserBy::parse_for_import(text), Err(UserByError::Live(word)) if text.contains(word)));
+        }
+        assert_eq!(UserBy::parse_for_import("agent"), UserBy::parse("agent"));
+        assert_eq!(UserBy::default().and_listener(), UserBy::parse("auto,listener").unwrap());
     }
 
     #[test]
