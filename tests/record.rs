@@ -6,6 +6,7 @@ mod filter;
 mod http2;
 mod list;
 mod marks;
+mod modes;
 mod noise;
 mod people;
 mod tls;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Incomplete, MessageKind, Side};
 use overdub::record::{
-    self, CertificateAuthority, Config, Filter, Http3Hints, RecordSummary, Recording, TlsOptions, UpstreamTrust,
+    self, CertificateAuthority, Config, Filter, RecordSummary, Recording, TlsOptions, UpstreamTrust,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -48,14 +49,14 @@ struct Recorded {
 
 impl Proxy {
     fn start() -> Self {
-        Self::trusting(UpstreamTrust { system: false, ..UpstreamTrust::default() })
+        Self::with(|_| {})
     }
 
     fn trusting(trust: UpstreamTrust) -> Self {
         Self::configured(trust, |_| {})
     }
 
-    fn with(trust: UpstreamTrust, tls: TlsOptions) -> Self {
+    fn with_tls(trust: UpstreamTrust, tls: TlsOptions) -> Self {
         Self::configured(trust, |config| config.tls = tls)
     }
 
@@ -63,20 +64,21 @@ impl Proxy {
         Self::configured(trust, |config| config.filter = filter)
     }
 
-    fn configured(trust: UpstreamTrust, adapt: impl FnOnce(&mut Config)) -> Self {
+    fn configured(trust: UpstreamTrust, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            config.trust = trust;
+            change(config);
+        })
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = CertificateAuthority::ephemeral().unwrap();
         let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
-        let mut config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            output: dir.path().join("test.dub"),
-            authority,
-            trust,
-            tls: TlsOptions::default(),
-            hints: Http3Hints::Removed,
-            filter: Filter::default(),
-        };
-        adapt(&mut config);
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let trust = UpstreamTrust { system: false, ..UpstreamTrust::default() };
+        let mut config = Config { trust, ..Config::new(listen, dir.path().join("test.dub"), authority) };
+        change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let recording = runtime.block_on(record::start(config)).unwrap();
         Self { runtime, recording, dir, root }
@@ -936,7 +938,9 @@ fn wrong_usage_ends_in_one_sentence_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("notes.txt"), "no certificate").unwrap();
     for (arguments, said) in [
-        (["a.dub", "127.0.0.1:0", "--mode", "socks5"], "forward"),
+        (["a.dub", "127.0.0.1:0", "--mode", "socks4"], "forward"),
+        (["a.dub", "127.0.0.1:0", "--mode", "reverse=shop.test"], "http:// or https://"),
+        (["a.dub", "127.0.0.1:0", "--user-by", "shoe-size"], "proxy-credentials"),
         (["a.dub", "127.0.0.1:0", "--upstream-ca", "notes.txt"], "notes.txt holds no PEM certificate"),
         (["a.dub", "127.0.0.1:0", "--upstream-ca", "absent.pem"], "cannot read absent.pem"),
         (["a.dub", "nowhere", "--mode", "forward"], "--listen"),

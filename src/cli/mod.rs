@@ -39,7 +39,7 @@ enum Command {
     /// Run the whole pipeline on the built-in sample site; ends with a report
     Demo(demo::Arguments),
     /// Record traffic through a proxy into a capture
-    Record(record::Arguments),
+    Record(Box<record::Arguments>),
     /// Name the transaction that begins in a running recording
     Mark(mark::Arguments),
     /// Make a capture of packet captures, HAR, mitmproxy or GoReplay files
@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     signals::survive_file_limit()?;
     match arguments.command {
         Command::Demo(a) => demo::run(a),
-        Command::Record(a) => record::run(a),
+        Command::Record(a) => record::run(*a),
         Command::Mark(a) => mark::run(&a),
         Command::Import(a) => import::run(&a),
         Command::Export(a) => export::run(&a),

@@ -13,16 +13,17 @@ mod list;
 mod operator;
 mod typing;
 
+mod modes;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-
 use crate::capture::CaptureError;
 use crate::record::{
-    self, Config, Filter, HostCount, Http3Hints, Mark, Notice, Pattern, RecordError, RecordSummary, UpstreamTrust,
+    self, Config, Filter, HostCount, Http3Hints, Mark, Notice, Pattern, RecordError, RecordSummary, Recording,
+    UpstreamTrust,
 };
 
 use super::signals::Signals;
@@ -37,12 +38,8 @@ pub struct Arguments {
     /// Capture to write
     #[arg(short, long, env = "OVERDUB_OUTPUT", value_name = "FILE")]
     output: PathBuf,
-    /// Address of the proxy; port 0 takes any free one
-    #[arg(long, env = "OVERDUB_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// How traffic reaches the proxy
-    #[arg(long, env = "OVERDUB_MODE", value_enum, default_value_t = Mode::Forward)]
-    mode: Mode,
+    #[command(flatten)]
+    modes: modes::Flags,
     /// PEM file with certificates to trust in servers, beside the system's (may repeat)
     #[arg(long, env = "OVERDUB_UPSTREAM_CA", value_name = "FILE", value_delimiter = ',')]
     upstream_ca: Vec<PathBuf>,
@@ -79,12 +76,6 @@ pub struct Arguments {
     quiet: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// Clients name the proxy (HTTP_PROXY, browser settings)
-    Forward,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -96,19 +87,22 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         let sentence = format!("{} exists; choose another name, or --force to replace it", output.display());
         return Err(CliError::new(Exit::Usage, sentence));
     }
-    let Mode::Forward = arguments.mode;
+    let modes::Settings { listen, mode, egress, user_by } = arguments.modes.settings()?;
+    let guide = modes::Guide::of(&mode);
     let invitation = arguments.companion.invitation()?;
     let authority = arguments.directory.authority()?;
     let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
-    let mut host = Host::of(&authority, arguments.listen);
-    let hints = if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed };
+    let mut host = Host::of(&authority, listen[0]);
     let config = Config {
-        listen: arguments.listen,
+        listen,
+        mode,
+        egress,
+        user_by,
         output: output.clone(),
         authority,
         trust: trust(&arguments)?,
         tls: arguments.tls.options()?,
-        hints,
+        hints: if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed },
         filter: Filter { include: arguments.include.clone(), exclude: arguments.exclude.clone() },
     };
     let show = match arguments {
@@ -125,9 +119,9 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             Signals::listen().map_err(|error| CliError::because(Exit::Broken, "cannot wait for signals", &error))?;
         let mut recording = record::start(config).await.map_err(|error| refused(&error))?;
         host.listening = recording.address();
-        greet(console, &host, &output, &root, &invitation);
+        greet(console, &recording, &host, &guide, (&output, &root), &invitation);
         if let Some(file) = &arguments.ready_file {
-            announce(file, recording.address())?;
+            announce(file, recording.addresses())?;
         }
         // A command has the keys of its terminal for itself.
         let hears = !matches!(invitation, Invitation::Command(..));
@@ -214,26 +208,33 @@ fn refused(error: &RecordError) -> CliError {
     }
 }
 
-/// Writes the address so that who waits for the file never reads half of it.
-fn announce(file: &Path, address: SocketAddr) -> Result<(), CliError> {
+/// Writes the addresses, one a line, so that who waits for the file never reads half of it.
+fn announce(file: &Path, addresses: &[SocketAddr]) -> Result<(), CliError> {
     let draft = file.with_extension("partial");
-    fs::write(&draft, format!("{address}\n"))
+    let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    fs::write(&draft, lines)
         .and_then(|()| fs::rename(&draft, file))
         .map_err(|error| CliError::because(Exit::Usage, format_args!("cannot write {}", file.display()), &error))
 }
 
-fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: &Invitation) {
-    let (address, near) = (host.listening, host.proxy());
-    console.say(format_args!("recording on http://{address} into {}", output.display()));
+fn greet(
+    console: Console,
+    recording: &Recording,
+    host: &Host,
+    guide: &modes::Guide,
+    (output, root): (&Path, &Path),
+    invitation: &Invitation,
+) {
+    let addresses = recording.addresses();
+    let near = host.proxy();
     match invitation {
         Invitation::Nobody => {
-            let root = root.display();
-            console.say(format_args!("  curl      curl --proxy http://{near} --cacert {root} https://…"));
-            console.say(format_args!("  browser   set {near} as HTTP and HTTPS proxy, then open http://overdub.test/"));
-            console.say(format_args!("  root      {root}"));
-            console.say(format_args!("  mark      overdub mark --proxy {near} \"check out\""));
+            guide.lines(addresses, near, output, root).into_iter().for_each(|line| console.say(line));
+            if guide.is_forward() {
+                console.say(format_args!("  mark      overdub mark --proxy {near} \"check out\""));
+            }
             console.say("  Ctrl-C ends the recording");
-            if let Some(reachable) = qr::reachable(address) {
+            if let Some(reachable) = qr::reachable(addresses[0]).filter(|_| guide.is_forward()) {
                 let url = format!("http://{reachable}/");
                 console.say(format_args!("  a phone   opens {url} and is told there how to set it up"));
                 if let Some(code) = qr::for_terminal(&url) {
@@ -242,11 +243,15 @@ fn greet(console: Console, host: &Host, output: &Path, root: &Path, invitation: 
             }
         }
         Invitation::Browser(program, _) => {
+            console.say(format_args!("recording on http://{near} into {}", output.display()));
             console.say(format_args!("  until {} closes, or Ctrl-C", program.display()));
         }
-        Invitation::Command(program, _) => console.say(format_args!("  until {} ends, or Ctrl-C", program.display())),
+        Invitation::Command(program, _) => {
+            console.say(format_args!("recording on http://{near} into {}", output.display()));
+            console.say(format_args!("  until {} ends, or Ctrl-C", program.display()));
+        }
     }
-    if !address.ip().is_loopback() {
+    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
         console.warn(format_args!("anyone who can reach {address} can use this proxy and is recorded"));
     }
 }
@@ -261,6 +266,12 @@ fn tell(console: Console, notice: &Notice, root: &Path) {
             clean(reason)
         )),
         Notice::Unreachable { origin, reason } => console.say(format_args!("{}: {}", clean(origin), clean(reason))),
+        Notice::LedAway { origin, to } => console.say(format_args!(
+            "{} sent a client on to {}, which does not come by here and is not recorded",
+            clean(origin),
+            clean(to)
+        )),
+        Notice::Astray { reason } => console.say(clean(reason)),
         Notice::NotRecording { reason } => {
             console.warn(format_args!("exchanges are not recorded ({}); the traffic goes on", clean(reason)))
         }
@@ -302,6 +313,12 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
     if !summary.remarks.tunnels.is_empty() {
         console.say("passed unseen, no HTTP:");
         for HostCount { host, times } in &summary.remarks.tunnels {
+            console.say(format_args!("  {times:>6}  {}", clean(host)));
+        }
+    }
+    if !summary.remarks.led_away.is_empty() {
+        console.say("redirects that led clients away from the recording:");
+        for HostCount { host, times } in &summary.remarks.led_away {
             console.say(format_args!("  {times:>6}  {}", clean(host)));
         }
     }

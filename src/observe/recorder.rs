@@ -306,6 +306,11 @@ impl Recorder {
         self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
     }
 
+    /// Those who are told apart.
+    pub fn sessions_mut(&mut self) -> &mut Sessions {
+        &mut self.sessions
+    }
+
     /// What begins from now on belongs to this transaction, or to none.
     pub fn begin_transaction(&mut self, name: Option<String>) {
         self.transaction = name;

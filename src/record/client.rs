@@ -17,11 +17,11 @@ use super::listener::Stop;
 use super::marks::{self, Label};
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
-use super::target::{Route, RouteError, Routed, route};
+use super::target::{Route, RouteError, Routed, proxy_user, route};
 use super::tee::{Ending, Tape};
 use super::tls;
 use super::tunnel;
-use super::upstream::{ConnectError, Pool, Upstream};
+use super::upstream::{ConnectError, Lost, Pool, Upstream};
 
 /// How long a client may be silent between requests.
 const IDLE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -104,6 +104,13 @@ impl Client {
                 }
                 Heard::Over => return Farewell::Over,
             };
+            if matches!(self.route, Route::Absolute)
+                && !marks::concerns(&asked.head, &self.route)
+                && !self.is_introduced(&asked.head)
+            {
+                self.refuse(&asked.head.method, &Page::who_are_you()).await;
+                return Farewell::Over;
+            }
             if matches!(self.route, Route::Absolute) && asked.head.method == "CONNECT" {
                 return Farewell::Connect(Box::new(self), asked.head);
             }
@@ -134,7 +141,7 @@ impl Client {
             select! {
                 biased;
                 more = self.link.intake.more() => if !matches!(more, Ok(1..)) { return Heard::Over },
-                () = self.pool.watch() => {}
+                lost = self.pool.watch() => if lost == Lost::Pinned && !begun { return Heard::Over },
                 () = self.stop.requested(), if !begun => return Heard::Over,
                 () = sleep(limit) => return Heard::Over,
             }
@@ -149,16 +156,19 @@ impl Client {
             return false;
         }
         let routed = route(&head, &self.route);
-        if let Some(page) = self.proxy.onboarding.answer(&head, &routed, self.visitor.local) {
+        if !matches!(self.route, Route::Reverse(_) | Route::Named(_))
+            && let Some(page) = self.proxy.onboarding.answer(&head, &routed, self.visitor.local)
+        {
             self.refuse(&head.method, &page).await;
             return false;
         }
-        let Routed { origin, target, headers, raw, transaction } = match routed {
+        let Routed { origin, target, headers, raw, transaction, pins } = match routed {
             Ok(routed) => routed,
             Err(error) => {
                 self.proxy.tally.malformed();
                 let page = match error {
                     RouteError::NotProxied => Page::not_a_site(),
+                    RouteError::NotAProxy => Page::not_a_proxy(),
                     RouteError::Target => Page::bad_request("its target is no http or https URL"),
                 };
                 self.refuse(&head.method, &page).await;
@@ -182,7 +192,7 @@ impl Client {
             trailers: Headers::default(),
         };
         let tape = self.tape(request, started, transaction);
-        match self.try_servers(&origin, &mut outgoing, &tape).await {
+        match self.try_servers(&origin, pins, &mut outgoing, &tape).await {
             Ok((outcome, upstream, told)) => self.conclude(outcome, upstream, &outgoing, tape, told).await,
             Err(error) => {
                 self.proxy.tally.unreachable(&origin.to_string(), error.chain());
@@ -197,11 +207,13 @@ impl Client {
     async fn try_servers(
         &mut self,
         origin: &Origin,
+        pins: bool,
         outgoing: &mut Outgoing,
         tape: &Tape,
     ) -> Result<(Outcome, Upstream, bool), ConnectError> {
         loop {
             let mut upstream = self.server(origin).await?;
+            upstream.pinned |= pins;
             tape.carry(|timing, transport| {
                 transport.upstream_connection = Some(upstream.number);
                 transport.tls.clone_from(&upstream.tls);
@@ -213,7 +225,7 @@ impl Client {
             let progress = Progress::default();
             let outcome = relay(&mut self.link, &mut self.requests, &mut upstream, outgoing, tape, &progress).await;
             let died = matches!(outcome, Outcome::ServerFailed { heard: false, .. });
-            if died && upstream.waited && !outgoing.has_body && is_idempotent(&outgoing.method) {
+            if died && upstream.waited && !upstream.pinned && !outgoing.has_body && is_idempotent(&outgoing.method) {
                 continue;
             }
             return Ok((outcome, upstream, progress.told()));
@@ -226,7 +238,10 @@ impl Client {
         }
         match self.pool.take(origin).await {
             Some(upstream) => Ok(upstream),
-            None => Upstream::open(&self.proxy, origin, self.sni.as_deref(), &vec![tls::HTTP1.to_vec()]).await,
+            None => {
+                let (way, sni) = (self.visitor.way, self.sni.as_deref());
+                Upstream::open(&self.proxy, way, origin, sni, &vec![tls::HTTP1.to_vec()]).await
+            }
         }
     }
 
@@ -286,6 +301,15 @@ impl Client {
 
 /// What we say ourselves.
 impl Client {
+    /// Whether the client says who it is, where that is asked for; the writer is told.
+    fn is_introduced(&self, head: &RequestHead) -> bool {
+        if !self.proxy.asks_user {
+            return true;
+        }
+        let user = proxy_user(&head.headers);
+        user.map(|user| self.proxy.tee.introduce(self.visitor.number, user)).is_some()
+    }
+
     fn tape(&self, request: Request, started: Nanos, transaction: Option<Label>) -> Tape {
         let transport = Transport {
             client: self.visitor.peer,
@@ -304,7 +328,7 @@ impl Client {
     /// Sets or ends a mark that was asked for over HTTP.
     async fn mark(&mut self, head: &RequestHead) {
         let body = timeout(HEAD_LIMIT, self.short_body(marks::BODY_BYTES)).await.unwrap_or_default();
-        let near = self.visitor.peer.ip().to_canonical().is_loopback() || self.proxy.address.ip().is_loopback();
+        let near = self.visitor.peer.ip().to_canonical().is_loopback() || self.proxy.is_for_this_machine_only();
         let page = match marks::understand(head, body.as_deref(), near) {
             Ok(mark) => marks::answer(&self.proxy.tee, &self.proxy.tally, mark),
             Err(refusal) => refusal.page(),

@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-/// A host, or `host:port`. `*` stands for any characters, dots too, and `?` for one; case does not matter.
+use super::glob;
+
+/// A host, or `host:port`. `*` stands for any characters, dots too, and `?` for one; `.corp.test` is that domain and all below
+/// it. Case does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     /// Lower case, without brackets.
@@ -28,7 +31,12 @@ pub enum HostPatternError {
 impl HostPattern {
     /// Whether this host is meant. Brackets around an IPv6 address and a dot at the end do not matter.
     pub fn covers(&self, host: &str, port: u16) -> bool {
-        self.port.is_none_or(|own| own == port) && glob(self.host.as_bytes(), plain(host).as_bytes())
+        let host = plain(host);
+        let named = match self.host.strip_prefix('.') {
+            Some(domain) => host == domain || host.ends_with(&self.host),
+            None => glob::matches_with_one(self.host.as_bytes(), host.as_bytes()),
+        };
+        named && self.port.is_none_or(|own| own == port)
     }
 }
 
@@ -70,29 +78,6 @@ fn plain(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// Whether all of `text` fits. Goes back to the last `*` only, so the time is at most the product of the lengths.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&own) if own == b'?' || own == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((after, from)) => {
-                    star = Some((after, from + 1));
-                    (p, t) = (after + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&b| b == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +89,9 @@ mod tests {
             ("shop.test", "www.shop.test", 443, false),
             ("*.shop.test", "a.b.shop.test", 443, true),
             ("*.shop.test", "shop.test", 443, false),
+            (".shop.test", "shop.test", 443, true),
+            (".shop.test:443", "a.shop.test", 443, true),
+            (".shop.test", "myshop.test", 443, false),
             ("*shop.test", "shop.test", 1, true),
             ("*.apple.com:443", "gs.apple.com", 8443, false),
             ("*.apple.com:443", "gs.apple.com", 443, true),

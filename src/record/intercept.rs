@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::timeout;
 
 use crate::model::{Origin, Scheme};
 
 use super::Proxy;
-use super::connection::{Secured, Tunnel, Visitor};
+use super::connection::{HANDSHAKE_LIMIT, KnownBy, Secured, Tunnel, Visitor};
 use super::first_word::{FirstWord, Reaction};
 use super::hello::{Hello, HelloError};
 use super::link::{Io, Link};
@@ -20,12 +20,9 @@ use super::passthrough::{Consequence, PassReason, Refusal};
 use super::tls::{Asked, HTTP1, Learned, alert, alert_text};
 use super::upstream::Upstream;
 
-/// For a TLS handshake with a client.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
-
 impl Tunnel {
     /// Ends the client's TLS with a certificate of ours that has the names of the server's; or lets it pass.
-    pub(super) async fn intercept(self, mut link: Link) {
+    pub(super) async fn intercept(mut self, mut link: Link) {
         let policy = &self.proxy.passthrough;
         if let Some(reason) = policy.asked(self.origin.dial_host(), self.origin.port) {
             let server = self.origin.clone();
@@ -41,8 +38,12 @@ impl Tunnel {
         };
         let server = match &hello.sni {
             Some(name) => Origin::new(Scheme::Https, name, self.origin.port),
-            None => self.origin.clone(),
+            None => Origin { scheme: Scheme::Https, ..self.origin.clone() },
         };
+        if self.known_by == KnownBy::Address {
+            self.origin = server.clone();
+        }
+        let policy = &self.proxy.passthrough;
         let asked = policy.asked(server.dial_host(), server.port);
         if let Some(reason) = asked.or_else(|| hello.misfit(&self.proxy.tls)) {
             return self.pass_through(link, server, reason).await;
@@ -80,7 +81,9 @@ impl Tunnel {
         let known = tls.learned(&asked).filter(Learned::can_wait);
         let tried = match known {
             Some(_) => None,
-            None => Some(Upstream::open(&self.proxy, &self.origin, sni.as_deref(), &asked.offers).await),
+            None => {
+                Some(Upstream::open(&self.proxy, self.visitor.way, &self.origin, sni.as_deref(), &asked.offers).await)
+            }
         };
         let alpn = match (&tried, &known) {
             (Some(Ok(server)), _) => server.alpn.clone().map(String::into_bytes),
@@ -142,7 +145,7 @@ impl Judge {
 }
 
 /// Why a client broke off its handshake.
-fn refusal(error: &io::Error) -> Refusal {
+pub(super) fn refusal(error: &io::Error) -> Refusal {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (alert(error), inner) {
         (Some(alert), _) => Refusal::Alert(alert_text(alert)),

@@ -107,6 +107,12 @@ impl Journal {
                 }
             }),
             Note::Finish(key, ending) => self.finish(key, *ending),
+            Note::ClientOpened(connection, listener) => {
+                conversations.recorder_mut().sessions_mut().opened(connection, listener);
+            }
+            Note::Introduced(connection, user) => {
+                conversations.recorder_mut().sessions_mut().introduced(connection, user);
+            }
             Note::Relay(id, relayed, speaks, at) => conversations.relay(id, *relayed, speaks, at),
             Note::Switch(key, ending, id, relayed) => self.switch(key, *ending, id, *relayed),
             Note::Bytes(id, side, at, bytes) => {

@@ -37,6 +37,7 @@ impl Stop {
 pub(super) async fn run(listener: TcpListener, proxy: Arc<Proxy>, mut stop: Stop) {
     let mut clients = JoinSet::new();
     let stopped = stop.clone();
+    let Ok(address) = listener.local_addr() else { return };
     loop {
         select! {
             biased;
@@ -44,7 +45,7 @@ pub(super) async fn run(listener: TcpListener, proxy: Arc<Proxy>, mut stop: Stop
             Some(_) = clients.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((tcp, peer)) => {
-                    clients.spawn(serve(proxy.clone(), tcp, peer, stopped.clone()));
+                    clients.spawn(serve(proxy.clone(), tcp, peer, address, stopped.clone()));
                 }
                 Err(_) => sleep(RETRY).await,
             },

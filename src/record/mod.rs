@@ -9,10 +9,14 @@
 //! ```
 
 mod authority;
+mod chain;
 mod client;
 mod connection;
+mod dial;
 mod distrust;
+mod edited;
 mod editing;
+mod editor;
 mod error;
 mod explained;
 mod filter;
@@ -37,10 +41,13 @@ mod overhear;
 mod pages;
 mod passthrough;
 mod relay;
+mod reverse;
+mod socks;
 mod tally;
 mod target;
 mod tee;
 mod tls;
+mod transparent;
 mod trust;
 mod tunnel;
 mod upstream;
@@ -54,14 +61,14 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::KeyLog;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::capture::{Reader, Summary};
 use crate::observe::Recorder;
 use crate::wire::http2::Veil;
-use crate::wire::identity::Sessions;
+use crate::wire::identity::{Sessions, UserBy};
 
 use editing::Editing;
 use journal::{Journal, Written};
@@ -74,6 +81,7 @@ use tee::Tee;
 use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
+pub use chain::{Egress, ProxyUrlError, UpstreamProxy};
 pub use error::{AuthorityError, RecordError};
 pub use filter::{Cause, Filter, PATTERNS, Pattern, PatternError, Verdict};
 pub use host_pattern::{HostPattern, HostPatternError};
@@ -82,6 +90,7 @@ pub use listed::Listed;
 pub use marks::{Label, LabelError, MARK_PATH, Mark};
 pub use onboarding::{OWN_HOST, TrustBundle};
 pub use passthrough::{Consequence, PassReason, Refusal};
+pub use reverse::{Address, Reverse};
 pub use tally::{HostCount, Notice, Passed, Rejection, Remarks};
 pub use tls::TlsOptions;
 pub use trust::UpstreamTrust;
@@ -92,8 +101,14 @@ const WAITING_NOTICES: usize = 256;
 /// What to record, where from and where to.
 #[derive(Debug)]
 pub struct Config {
-    /// Address of the proxy; port 0 takes any free one.
-    pub listen: SocketAddr,
+    /// Addresses of the proxy, at least one; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// How traffic reaches them.
+    pub mode: Mode,
+    /// The way to servers.
+    pub egress: Egress,
+    /// By what the people recorded at once are told apart.
+    pub user_by: UserBy,
     /// The capture; an existing file is replaced.
     pub output: PathBuf,
     /// Root of the certificates that clients see.
@@ -118,6 +133,20 @@ pub enum Http3Hints {
     Passed,
 }
 
+/// How traffic reaches the proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Clients name the proxy as their HTTP proxy; SOCKS 5 is understood on the same port.
+    #[default]
+    Forward,
+    /// Clients take the proxy for the server.
+    Reverse(Reverse),
+    /// Clients name the proxy as their SOCKS 5 proxy.
+    Socks5,
+    /// Clients do not know; the system redirects their connections (Linux).
+    Transparent,
+}
+
 /// What was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordSummary {
@@ -140,7 +169,7 @@ pub struct RecordSummary {
 /// A running recording. Dropped without [`Recording::stop`], it ends at once and the capture is closed in the background.
 #[derive(Debug)]
 pub struct Recording {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     output: PathBuf,
     stop: watch::Sender<bool>,
     listening: JoinSet<()>,
@@ -154,7 +183,11 @@ pub struct Recording {
 
 /// What all connections share.
 pub(crate) struct Proxy {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    mode: Mode,
+    egress: Egress,
+    /// Clients have to give the proxy a user name.
+    asks_user: bool,
     clock: Clock,
     tls: Tls,
     hints: Http3Hints,
@@ -171,11 +204,9 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, output, authority, trust, tls, hints, filter } = config;
+    let Config { listen, mode, egress, user_by, output, authority, trust, tls, hints, filter } = config;
     let TlsOptions { identities, passthrough, auto_passthrough, keylog } = tls;
-    let unusable = |source| RecordError::Listen { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
+    let (listeners, addresses) = bind(&listen).await?;
     let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
     let tally = Arc::new(Tally::new(notice_sender));
     let (key_log, keylog) = match keylog {
@@ -191,16 +222,21 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
     let anchor = u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX);
-    let recorder = Recorder::create(&output, &format!("proxy {address}"), anchor, Sessions::default())
+    let asks = source(&mode, &addresses);
+    let recorder = Recorder::create(&output, &asks, anchor, Sessions::by(user_by.clone()))
         .map_err(|source| RecordError::Create { path: output.clone(), source })?;
     let (tee, notes, waiting) = Tee::new();
+    let asks_user = user_by.asks_proxy_user();
     let journal = Journal::new(recorder, clock, Editing::new(filter, hints, tally.clone()), tally.clone());
     let writing = thread::Builder::new()
         .name("overdub-writer".into())
         .spawn(move || journal.run(&notes, &waiting))
         .map_err(RecordError::Thread)?;
-    let proxy = Proxy {
-        address,
+    let proxy = Arc::new(Proxy {
+        addresses: addresses.clone(),
+        mode,
+        egress,
+        asks_user,
         clock,
         tls,
         hints,
@@ -210,17 +246,60 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         tally: tally.clone(),
         clients: AtomicU64::new(0),
         upstreams: AtomicU64::new(0),
-    };
+    });
     let (stop, stopped) = watch::channel(false);
     let mut listening = JoinSet::new();
-    listening.spawn(listener::run(listener, Arc::new(proxy), listener::Stop::new(stopped)));
-    Ok(Recording { address, output, stop, listening, writing, keylog, tee, tally, notices })
+    for listener in listeners {
+        listening.spawn(listener::run(listener, proxy.clone(), listener::Stop::new(stopped.clone())));
+    }
+    Ok(Recording { addresses, output, stop, listening, writing, keylog, tee, tally, notices })
+}
+
+impl Config {
+    /// A forward proxy that reaches servers directly, believes the system's roots, and tells people apart by whatever tells.
+    pub fn new(listen: SocketAddr, output: PathBuf, authority: CertificateAuthority) -> Self {
+        let trust = UpstreamTrust::default();
+        let (mode, egress, user_by) = (Mode::default(), Egress::default(), UserBy::default());
+        let (tls, hints, filter) = (TlsOptions::default(), Http3Hints::default(), Filter::default());
+        Self { listen: vec![listen], mode, egress, user_by, output, authority, trust, tls, hints, filter }
+    }
+}
+
+async fn bind(listen: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), RecordError> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for &address in listen {
+        let unusable = |source| RecordError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(unusable)?;
+        addresses.push(listener.local_addr().map_err(unusable)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
+}
+
+/// Where the traffic came from, and what was changed on its way, for readers of the capture.
+fn source(mode: &Mode, addresses: &[SocketAddr]) -> String {
+    let places = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+    match mode {
+        Mode::Forward => format!("proxy {places}"),
+        Mode::Socks5 => format!("SOCKS proxy {places}"),
+        Mode::Transparent => format!("transparent proxy {places}"),
+        Mode::Reverse(Reverse { origin, address: Address::Kept }) => format!("reverse proxy {places} for {origin}"),
+        Mode::Reverse(Reverse { origin, address: Address::Translated }) => format!(
+            "reverse proxy {places} for {origin}, as the server saw and said it; for clients Host, Origin, Referer, redirects, \
+             cookie attributes and Strict-Transport-Security were changed on the way"
+        ),
+    }
 }
 
 impl Recording {
-    /// Where the proxy listens.
+    /// Where the proxy listens, or listens first.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// All addresses on which the proxy listens, in the order of [`Config::listen`].
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// The next thing the operator should know. Never ends when there is none. Cancellation-safe.
@@ -287,7 +366,18 @@ impl RecordSummary {
 impl Proxy {
     /// Whether a connection to this address would come back here.
     fn is_itself(&self, address: SocketAddr) -> bool {
-        upstream::same_listener(self.address, address)
+        self.addresses.iter().any(|own| dial::same_listener(*own, address))
+    }
+
+    /// Whether nobody can reach it but this machine's users.
+    fn is_for_this_machine_only(&self) -> bool {
+        self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// Whether this connection came back here all the same.
+    fn is_at_the_end_of(&self, tcp: &TcpStream) -> bool {
+        let (Ok(local), Ok(peer)) = (tcp.local_addr(), tcp.peer_addr()) else { return false };
+        self.addresses.iter().any(|own| dial::reached_listener(*own, local, peer))
     }
 
     /// What HTTP/2 of servers passes through.

@@ -4,12 +4,15 @@ use rustls::AlertDescription;
 
 use crate::model::Origin;
 
+use super::chain::TunnelError;
 use super::upstream::ConnectError;
 
 /// What the page may do in a browser: show itself, and see whether our own name can be reached.
 const HTML_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                            img-src data: http://overdub.test https://overdub.test; form-action 'none'; \
                            frame-ancestors 'none'; base-uri 'none'\r\n";
+/// The one status that says how to come again.
+const PROXY_AUTHENTICATION: &str = "407 Proxy Authentication Required";
 
 /// A page and the status it goes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,30 @@ impl Page {
         Self { status: "200 OK", kind, body: body.into() }
     }
 
+    /// Somebody took the site, for which we stand, for a proxy.
+    pub(super) fn not_a_proxy() -> Self {
+        let text = "This overdub records with --mode reverse: open it like a web site, and do not set it as a proxy.\n";
+        Self::text("400 Bad Request", text)
+    }
+
+    /// The client has to say who it is.
+    pub(super) fn who_are_you() -> Self {
+        let text = "This overdub tells people apart by the user name they give to the proxy (--user-by proxy-credentials).\n\
+                    Give any name of your own, and any password: it is not looked at.\n";
+        Self::text(PROXY_AUTHENTICATION, text)
+    }
+
+    /// Somebody took the SOCKS proxy for an HTTP proxy.
+    pub(super) fn socks_only() -> Self {
+        let text = "This overdub records with --mode socks5: set it as a SOCKS 5 proxy, not as an HTTP proxy.\n";
+        Self::text("400 Bad Request", text)
+    }
+
+    /// A connection that cannot be recorded.
+    pub(super) fn astray(why: &str) -> Self {
+        Self::text("421 Misdirected Request", format!("overdub cannot serve this: {why}.\n"))
+    }
+
     /// The server cannot be reached or believed.
     pub(super) fn unreachable(origin: &Origin, error: &ConnectError) -> Self {
         let status = match error {
@@ -80,6 +107,19 @@ impl Page {
                 "The address was reached, but it does not speak TLS the way this program does.".to_owned()
             }
             ConnectError::Name(_) => "Check the host name; the proxy looks it up, not the browser.".to_owned(),
+            ConnectError::Tunnel(_, TunnelError::Credentials(_)) => {
+                "Restart the recording with the user name and password in \
+                 `--upstream-proxy http://user:password@host:port`."
+                    .to_owned()
+            }
+            ConnectError::Tunnel(..) => {
+                "Its administrator may not allow this server or port; `--no-proxy HOST` lets the \
+                 recorder go there directly."
+                    .to_owned()
+            }
+            ConnectError::Proxy(..) => {
+                "Check that `--upstream-proxy` is right and that the proxy can be reached from here.".to_owned()
+            }
             ConnectError::Tcp(_) | ConnectError::Timeout => {
                 "Check that the server runs and can be reached from here.".to_owned()
             }
@@ -101,9 +141,10 @@ impl Page {
         let (media, more) = self.kind.fields();
         let head = format!(
             "HTTP/1.1 {}\r\nContent-Type: {media}\r\n{more}Content-Length: {}\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\nServer: overdub\r\nConnection: close\r\n\r\n",
+             X-Content-Type-Options: nosniff\r\nServer: overdub\r\n{}Connection: close\r\n\r\n",
             self.status,
-            self.body.len()
+            self.body.len(),
+            if self.status == PROXY_AUTHENTICATION { "Proxy-Authenticate: Basic realm=\"overdub\"\r\n" } else { "" }
         );
         let body = if method == "HEAD" { &[] } else { self.body.as_slice() };
         [head.as_bytes(), body].concat()

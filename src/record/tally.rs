@@ -43,6 +43,18 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// A reverse proxy's server sent a client elsewhere, where it is not recorded.
+    LedAway {
+        /// The server.
+        origin: String,
+        /// Where to.
+        to: String,
+    },
+    /// A connection that cannot be recorded, and what to do about it.
+    Astray {
+        /// Why.
+        reason: String,
+    },
     /// Exchanges are not written to the capture.
     NotRecording {
         /// Why.
@@ -115,6 +127,8 @@ struct Host {
     reason: Option<PassReason>,
     tunnels: u64,
     unreachable: u64,
+    led_away: u64,
+    astray: u64,
 }
 
 /// The counts at the end.
@@ -126,6 +140,8 @@ pub struct Remarks {
     pub passed: Vec<Passed>,
     /// Hosts where bytes went through that are no HTTP and are not in the capture.
     pub tunnels: Vec<HostCount>,
+    /// Where a reverse proxy's server sent clients, and they were not recorded.
+    pub led_away: Vec<HostCount>,
     /// What clients sent that is no HTTP request.
     pub malformed: u64,
     /// TLS secrets that should be in the key log and are not.
@@ -188,6 +204,28 @@ impl Tally {
         }
     }
 
+    /// The server for which we stand sent a client to another.
+    pub(super) fn led_away(&self, origin: &str, to: &str) {
+        let first = self.host(to, |counted| {
+            counted.led_away += 1;
+            counted.led_away == 1
+        });
+        if first {
+            self.notice(Notice::LedAway { origin: origin.to_owned(), to: to.to_owned() });
+        }
+    }
+
+    /// A connection to `place` cannot be recorded.
+    pub(super) fn astray(&self, place: &str, reason: &str) {
+        let first = self.host(place, |counted| {
+            counted.astray += 1;
+            counted.astray == 1
+        });
+        if first {
+            self.notice(Notice::Astray { reason: reason.to_owned() });
+        }
+    }
+
     /// A client sent something that is no request.
     pub(super) fn malformed(&self) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).malformed += 1;
@@ -245,11 +283,13 @@ impl Tally {
             let reason = c.reason.clone()?;
             Some(Passed { host: host.clone(), times: c.passed, reason })
         });
+        let led_away = counts.hosts.iter().map(|(host, c)| HostCount { host: host.clone(), times: c.led_away });
         let tunnels = counts.hosts.iter().map(|(host, c)| HostCount { host: host.clone(), times: c.tunnels });
         Remarks {
             rejected: rejections.collect(),
             passed: passed.collect(),
             tunnels: tunnels.filter(|counted| counted.times > 0).collect(),
+            led_away: led_away.filter(|counted| counted.times > 0).collect(),
             malformed: counts.malformed,
             lost_secrets: counts.lost_secrets,
         }

@@ -1,5 +1,8 @@
 //! Where a request goes, and the head as the server must see it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::model::{Headers, Origin};
 use crate::wire::http1::RequestHead;
 
@@ -12,6 +15,10 @@ pub(super) enum Route {
     Absolute,
     /// All to one server: inside a tunnel that the client asked for.
     Fixed(Origin),
+    /// All to one server, for which we stand; the client may not know that there is another.
+    Reverse(Origin),
+    /// All to one address, which each request's `Host` names; the origin when it does not.
+    Named(Origin),
 }
 
 /// A request with its destination.
@@ -27,6 +34,8 @@ pub(super) struct Routed {
     pub(super) raw: Vec<u8>,
     /// Transaction that the request says it belongs to.
     pub(super) transaction: Option<Label>,
+    /// From here on the connection to the server is this client's by its log-in: no other can take its place.
+    pub(super) pins: bool,
 }
 
 /// Why a request goes nowhere.
@@ -34,6 +43,8 @@ pub(super) struct Routed {
 pub(super) enum RouteError {
     /// No absolute target: somebody took the proxy for a web site.
     NotProxied,
+    /// An absolute target: somebody took the web site for a proxy.
+    NotAProxy,
     /// An absolute target that is no http or https URL.
     Target,
 }
@@ -45,15 +56,12 @@ const TUNNEL_FIELDS: [&[u8]; 1] = [marks::FIELD];
 
 /// Finds the destination of a request.
 pub(super) fn route(head: &RequestHead, route: &Route) -> Result<Routed, RouteError> {
-    let own = head.headers.0.iter().find(|(name, _)| is_one_of(&TUNNEL_FIELDS, name));
-    let transaction = own.and_then(|(_, value)| Label::lossy(value));
-    let mut headers = head.headers.clone();
     match route {
-        Route::Fixed(origin) => {
-            let target = head.target.clone();
-            let raw = if own.is_some() { rewrite(head, &target, &TUNNEL_FIELDS) } else { head.raw.clone() };
-            headers.0.retain(|(name, _)| !is_one_of(&TUNNEL_FIELDS, name));
-            Ok(Routed { origin: origin.clone(), target, headers, raw, transaction })
+        Route::Reverse(_) if !(head.target.starts_with(b"/") || head.target == b"*") => Err(RouteError::NotAProxy),
+        Route::Fixed(origin) | Route::Reverse(origin) => Ok(as_it_is(head, origin.clone())),
+        Route::Named(origin) => {
+            let named = head.headers.text("host").and_then(|host| Origin::from_authority(origin.scheme, host).ok());
+            Ok(as_it_is(head, named.unwrap_or_else(|| origin.clone())))
         }
         Route::Absolute => {
             let text = std::str::from_utf8(&head.target).map_err(|_| RouteError::Target)?;
@@ -63,10 +71,44 @@ pub(super) fn route(head: &RequestHead, route: &Route) -> Result<Routed, RouteEr
             let origin: Origin = text.parse().map_err(|_| RouteError::Target)?;
             let target = origin_form(text, &head.method);
             let raw = rewrite(head, &target, &HOP_FIELDS);
-            headers.0.retain(|(name, _)| !is_one_of(&HOP_FIELDS, name));
-            Ok(Routed { origin, target, headers, raw, transaction })
+            Ok(Routed { raw, ..Routed::of(head, origin, target, &HOP_FIELDS) })
         }
     }
+}
+
+/// A request that goes on as it came, less what it says to us alone.
+fn as_it_is(head: &RequestHead, origin: Origin) -> Routed {
+    let target = head.target.clone();
+    let says = marks::named(&head.headers).is_some();
+    let raw = if says { rewrite(head, &target, &TUNNEL_FIELDS) } else { head.raw.clone() };
+    Routed { raw, ..Routed::of(head, origin, target, &TUNNEL_FIELDS) }
+}
+
+impl Routed {
+    /// Without its raw head.
+    fn of(head: &RequestHead, origin: Origin, target: Vec<u8>, without: &[&[u8]]) -> Self {
+        let mut headers = head.headers.clone();
+        headers.0.retain(|(name, _)| !is_one_of(without, name));
+        let transaction = marks::named(&head.headers).and_then(|name| Label::lossy(&name));
+        let pins = pins(&headers);
+        Self { origin, target, headers, raw: Vec::new(), transaction, pins }
+    }
+}
+
+/// Whether the credentials are of a kind that logs in a connection rather than a request (NTLM, RFC 4559).
+fn pins(headers: &Headers) -> bool {
+    headers.all("authorization").any(|value| {
+        let scheme = value.split(|&b| b == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
+}
+
+/// The user name that a client gives to the proxy (RFC 7617). The password is not looked at.
+pub(super) fn proxy_user(headers: &Headers) -> Option<String> {
+    let (scheme, credentials) = headers.text("proxy-authorization")?.trim().split_once(' ')?;
+    let decoded = STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let user = decoded.split(|&b| b == b':').next().filter(|user| !user.is_empty())?;
+    Some(String::from_utf8_lossy(user).into_owned())
 }
 
 /// Path and query of an absolute URL (RFC 9112 §3.2).
@@ -154,6 +196,55 @@ mod tests {
             let sent = "GET /a?b HTTP/1.1\r\nHost: shop.test\r\nA: b\r\n\r\n";
             assert_eq!(String::from_utf8(routed.raw).unwrap(), sent);
             assert_eq!(routed.headers.0.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_host_field_names_the_server_at_an_address() {
+        let origin: Origin = "http://192.0.2.1:8080".parse().unwrap();
+        for (field, named) in [
+            ("Host: Shop.test\r\n", "http://shop.test"),
+            ("Host: shop.test:8080\r\n", "http://shop.test:8080"),
+            ("Host: not a host\r\n", "http://192.0.2.1:8080"),
+            ("", "http://192.0.2.1:8080"),
+        ] {
+            let raw = format!("GET / HTTP/1.0\r\n{field}\r\n");
+            let routed = route(&head(&raw), &Route::Named(origin.clone())).unwrap();
+            assert_eq!((routed.origin.to_string(), routed.raw), (named.to_owned(), raw.into_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_user_name_is_read_and_log_ins_of_connections_are_known() {
+        for (value, user) in [
+            ("Basic YW5uYTpzZWNyZXQ=", Some("anna")),
+            ("basic  YW5uYTo=", Some("anna")),
+            ("Basic OnNlY3JldA==", None),
+            ("Basic !", None),
+            ("Bearer YW5uYTpzZWNyZXQ=", None),
+            ("Basic", None),
+        ] {
+            let mut headers = Headers::default();
+            headers.push("Proxy-Authorization", value);
+            assert_eq!(proxy_user(&headers).as_deref(), user, "{value}");
+        }
+        for (value, expected) in
+            [("NTLM TlRM", true), ("negotiate YII", true), ("Basic eA==", false), ("NTLMv9 x", false)]
+        {
+            let mut headers = Headers::default();
+            headers.push("Authorization", value);
+            assert_eq!(pins(&headers), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_reverse_proxy_is_no_forward_proxy() {
+        let origin: Origin = "https://shop.test".parse().unwrap();
+        for (line, fine) in
+            [("GET /x", true), ("OPTIONS *", true), ("GET http://shop.test/", false), ("CONNECT shop.test:443", false)]
+        {
+            let routed = route(&head(&format!("{line} HTTP/1.1\r\nHost: us\r\n\r\n")), &Route::Reverse(origin.clone()));
+            assert_eq!(routed.err(), (!fine).then_some(RouteError::NotAProxy), "{line}");
         }
     }
 

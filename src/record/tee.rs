@@ -3,6 +3,7 @@
 //!
 //! Main types: [`Tee`] (one a recording), [`Tape`] (one an exchange).
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +47,10 @@ pub(super) enum Note {
     ClientClosed(u64),
     /// Transaction of the exchanges that begin from here on.
     Mark(Option<String>),
+    /// A client connection, and the address it was accepted on.
+    ClientOpened(u64, SocketAddr),
+    /// The user name that a client connection gave to the proxy.
+    Introduced(u64, String),
     Stop,
 }
 
@@ -101,12 +106,14 @@ impl Note {
                 Self::Interim(_, response) | Self::Response(_, _, response) => fields_bytes(&response.headers),
                 Self::RequestTrailers(_, fields) | Self::ResponseTrailers(_, fields) => fields_bytes(fields),
                 Self::Mark(label) => label.as_ref().map_or(0, String::len),
+                Self::Introduced(_, user) => user.len(),
                 Self::Finish(..)
                 | Self::Relay(..)
                 | Self::Switch(..)
                 | Self::Gap(..)
                 | Self::End(..)
                 | Self::ClientClosed(_)
+                | Self::ClientOpened(..)
                 | Self::Stop => 0,
             }
     }
@@ -167,6 +174,16 @@ impl Tee {
     /// Names the transaction of what begins from now on; none when it belongs to none. False when nothing more can wait.
     pub(super) fn mark(&self, label: Option<String>) -> bool {
         self.tell(Note::Mark(label), WHOLE_BUDGET)
+    }
+
+    /// Tells that a client connection was accepted on this address.
+    pub(super) fn client_opened(&self, connection: u64, listener: SocketAddr) {
+        self.tell(Note::ClientOpened(connection, listener), WHOLE_BUDGET);
+    }
+
+    /// Tells who a client connection says it is.
+    pub(super) fn introduce(&self, connection: u64, user: String) {
+        self.tell(Note::Introduced(connection, user), WHOLE_BUDGET);
     }
 
     /// Tells the writer thread to finish the file.

@@ -2,20 +2,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::model::{Origin, Scheme, Span};
 use crate::observe::conversation::{Relayed, Secured};
 use crate::wire::http1::{Limits, Reader};
 
+use super::chain::{AbsoluteForm, Kind, Manner, TunnelError, UpstreamProxy, Way};
 use super::connection::Visitor;
+use super::dial::{dial, names_itself, to_proxy};
 use super::distrust::Distrust;
+use super::edited::{Edited, Facing};
 use super::explained::Explained;
 use super::link::{Io, Link};
 use super::names::Names;
@@ -23,7 +24,7 @@ use super::tls::{self, Asked, Learned, Offers};
 use super::{Http3Hints, Proxy};
 
 /// For name look-up and TCP together, and again for TLS.
-const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Servers one client connection keeps open (only a client of the plain proxy has more than one).
 const MOST_IDLE: usize = 8;
 
@@ -38,6 +39,10 @@ pub(super) enum ConnectError {
     Tcp(#[source] io::Error),
     #[error("no connection within 15 seconds")]
     Timeout,
+    #[error("the upstream proxy {0} cannot be reached")]
+    Proxy(UpstreamProxy, #[source] Box<ConnectError>),
+    #[error("the upstream proxy {0} {1}")]
+    Tunnel(UpstreamProxy, TunnelError),
     #[error("its certificate is not trusted")]
     Certificate(#[source] Distrust),
     #[error("it broke off the TLS handshake with the alert {}", tls::alert_text(*.0))]
@@ -49,10 +54,16 @@ pub(super) enum ConnectError {
 impl ConnectError {
     /// With its cause, as one line.
     pub(super) fn chain(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self} ({cause})"),
-            None => self.to_string(),
-        }
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        let depth = std::iter::from_fn(|| {
+            let found = cause?;
+            text.push_str(&format!(" ({found}"));
+            cause = found.source();
+            Some(())
+        });
+        let closing = ")".repeat(depth.count());
+        text + &closing
     }
 }
 
@@ -74,6 +85,10 @@ pub(super) struct Upstream {
     pub(super) phases: Option<Phases>,
     /// What becomes of its hints at HTTP/3.
     pub(super) hints: Http3Hints,
+    /// It is logged in, or about to be (NTLM): when it dies, the client has to learn that it did.
+    pub(super) pinned: bool,
+    /// A pinned one that has died.
+    lost: bool,
     /// Whether it may have died unnoticed: it waited since it was opened or since its last exchange.
     pub(super) waited: bool,
 }
@@ -87,42 +102,36 @@ pub(super) struct Phases {
     pub(super) tls: Option<Span>,
 }
 
-/// A TCP connection to a server, and how long it took.
-pub(super) async fn dial(proxy: &Proxy, host: &str, port: u16) -> Result<(TcpStream, Span), ConnectError> {
-    let start = proxy.clock.now();
-    let tcp = timeout(CONNECT_LIMIT, dial_any(proxy, host, port)).await.map_err(|_| ConnectError::Timeout)??;
-    let _ = tcp.set_nodelay(true);
-    Ok((tcp, Span { start, end: proxy.clock.now() }))
-}
-
-async fn dial_any(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let mut last = None;
-    for address in lookup_host((host, port)).await.map_err(ConnectError::Name)? {
-        if proxy.is_itself(address) {
-            return Err(ConnectError::Itself);
-        }
-        match TcpStream::connect(address).await {
-            Ok(tcp) if came_back(proxy.address, &tcp) => return Err(ConnectError::Itself),
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = Some(ConnectError::Tcp(error)),
-        }
-    }
-    Err(last.unwrap_or_else(|| ConnectError::Name(io::ErrorKind::NotFound.into())))
-}
-
 impl Upstream {
     /// Opens a connection. In TLS, `sni` is the server name to ask for when it is not the origin's host, and `offers` are the
     /// protocols.
     pub(super) async fn open(
         proxy: &Proxy,
+        way: Way,
         origin: &Origin,
         sni: Option<&str>,
         offers: &Offers,
     ) -> Result<Self, ConnectError> {
-        let (tcp, connect) = dial(proxy, origin.dial_host(), origin.port).await?;
-        let mut upstream = match origin.scheme {
-            Scheme::Http => Self::over(proxy, origin, Box::new(tcp), Phases { connect, tls: None }),
-            Scheme::Https => Self::secure(proxy, origin, sni, offers, (tcp, connect)).await?,
+        let (host, port) = (origin.dial_host(), origin.port);
+        let mut upstream = match (origin.scheme, proxy.egress.toward(host, port)) {
+            (Scheme::Https, _) => {
+                let opened = dial(proxy, way, host, port).await?;
+                Self::secure(proxy, origin, sni, offers, opened).await?
+            }
+            (Scheme::Http, Some(next)) if next.kind == Kind::Http && way.manner == Manner::Relayed => {
+                if names_itself(proxy, host, port) {
+                    return Err(ConnectError::Itself);
+                }
+                let start = proxy.clock.now();
+                let tcp = Box::new(to_proxy(proxy, next).await?);
+                let connect = Span { start, end: proxy.clock.now() };
+                let io = Edited::new(tcp, Facing::Server, AbsoluteForm::new(origin.clone(), next));
+                Self::over(proxy, origin, Box::new(io), Phases { connect, tls: None })
+            }
+            (Scheme::Http, _) => {
+                let (io, connect) = dial(proxy, way, host, port).await?;
+                Self::over(proxy, origin, io, Phases { connect, tls: None })
+            }
         };
         upstream.waited = false;
         Ok(upstream)
@@ -133,12 +142,12 @@ impl Upstream {
         origin: &Origin,
         sni: Option<&str>,
         offers: &Offers,
-        (tcp, connect): (TcpStream, Span),
+        (io, connect): (Io, Span),
     ) -> Result<Self, ConnectError> {
         let start = proxy.clock.now();
         let asked = sni.unwrap_or(origin.dial_host());
         let name = tls::server_name(asked).map_err(ConnectError::Tls)?;
-        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector(asked, origin.port, offers).connect(name, tcp));
+        let handshake = timeout(CONNECT_LIMIT, proxy.tls.connector(asked, origin.port, offers).connect(name, io));
         let stream = handshake.await.map_err(|_| ConnectError::Timeout)?.map_err(tls_error)?;
         let span = Span { start, end: proxy.clock.now() };
         let session = stream.get_ref().1;
@@ -179,6 +188,8 @@ impl Upstream {
             alpn: None,
             phases: Some(phases),
             hints: proxy.hints,
+            pinned: false,
+            lost: false,
             waited: true,
         }
     }
@@ -200,8 +211,18 @@ pub(super) struct Pool {
     idle: Vec<Upstream>,
 }
 
+/// What a pool has lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Connections that others can take the place of.
+    Plain,
+    /// One that was logged in.
+    Pinned,
+}
+
 impl Pool {
-    /// A connection to this server that is still silent and open.
+    /// A connection to this server that is still silent and open. One that is pinned comes in any case: a request that
+    /// finds it dead must fail.
     pub(super) async fn take(&mut self, origin: &Origin) -> Option<Upstream> {
         poll_fn(|context| {
             self.sweep(context);
@@ -216,67 +237,28 @@ impl Pool {
     pub(super) fn put(&mut self, mut upstream: Upstream) {
         upstream.waited = true;
         if self.idle.len() >= MOST_IDLE {
-            self.idle.remove(0);
+            let at = self.idle.iter().position(|upstream| !upstream.pinned).unwrap_or(0);
+            self.idle.remove(at);
         }
         self.idle.push(upstream);
     }
 
-    /// Waits until one closes or says something unasked, and drops it. Never ends when none does.
-    pub(super) async fn watch(&mut self) {
-        poll_fn(|context| if self.sweep(context) { Poll::Ready(()) } else { Poll::Pending }).await;
+    /// Waits until one closes or says something unasked. Never ends when none does.
+    pub(super) async fn watch(&mut self) -> Lost {
+        poll_fn(|context| self.sweep(context).map_or(Poll::Pending, Poll::Ready)).await
     }
 
-    fn sweep(&mut self, context: &mut Context<'_>) -> bool {
-        let before = self.idle.len();
-        self.idle.retain_mut(|upstream| !upstream.link.intake.poll_noise(context));
-        self.idle.len() < before
-    }
-}
-
-/// Whether connecting to `target` from this machine would reach a listener on `own`.
-pub(super) fn same_listener(own: SocketAddr, target: SocketAddr) -> bool {
-    let (own_ip, target_ip) = (own.ip().to_canonical(), target.ip().to_canonical());
-    let reaches = own_ip == target_ip
-        || (own_ip.is_unspecified() && target_ip.is_loopback())
-        || (own_ip.is_loopback() && target_ip.is_unspecified());
-    own.port() == target.port() && reaches
-}
-
-/// Whether a connection, to any of this machine's addresses, reached our listener on all of them: both ends have one address.
-fn came_back(own: SocketAddr, tcp: &TcpStream) -> bool {
-    let ends = tcp.local_addr().and_then(|local| Ok((local, tcp.peer_addr()?)));
-    own.ip().is_unspecified() && ends.is_ok_and(|(local, peer)| local.ip() == peer.ip() && peer.port() == own.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_proxy_knows_its_own_address() {
-        for (own, target, same) in [
-            ("127.0.0.1:80", "127.0.0.1:80", true),
-            ("127.0.0.1:80", "127.0.0.1:81", false),
-            ("127.0.0.1:80", "0.0.0.0:80", true),
-            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
-            ("0.0.0.0:80", "127.0.0.1:80", true),
-            ("0.0.0.0:80", "192.0.2.1:80", false),
-            ("[::]:80", "[::1]:80", true),
-        ] {
-            assert_eq!(same_listener(own.parse().unwrap(), target.parse().unwrap()), same, "{own} {target}");
-        }
-    }
-
-    #[test]
-    fn a_listener_on_all_addresses_knows_a_connection_that_came_back() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
-            let own = listener.local_addr().unwrap();
-            let tcp = TcpStream::connect(("127.0.0.1", own.port())).await.unwrap();
-            assert!(came_back(own, &tcp));
-            assert!(!came_back(SocketAddr::new(own.ip(), own.port() ^ 1), &tcp));
-            assert!(!came_back(SocketAddr::new([192, 0, 2, 1].into(), own.port()), &tcp));
+    /// Drops what is dead, but for pinned ones, which are marked. Says what died since it was last called.
+    fn sweep(&mut self, context: &mut Context<'_>) -> Option<Lost> {
+        let mut lost = None;
+        self.idle.retain_mut(|upstream| {
+            if upstream.lost || !upstream.link.intake.poll_noise(context) {
+                return true;
+            }
+            upstream.lost = upstream.pinned;
+            lost = if upstream.pinned { Some(Lost::Pinned) } else { lost.or(Some(Lost::Plain)) };
+            upstream.pinned
         });
+        lost
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Headers};
-use overdub::record::{self, CertificateAuthority, Config, TlsOptions, UpstreamTrust};
+use overdub::record::{self, CertificateAuthority, Config, UpstreamTrust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -223,15 +223,7 @@ fn record_live(output: &Path, tap: &Tap, secure: bool, root: CertificateDer<'sta
     let authority = CertificateAuthority::ephemeral().unwrap();
     let proxy_root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
     let trust = UpstreamTrust { system: false, extra: vec![root], insecure: false };
-    let config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        output: output.to_owned(),
-        authority,
-        trust,
-        tls: TlsOptions::default(),
-        hints: Default::default(),
-        filter: Default::default(),
-    };
+    let config = Config { trust, ..Config::new("127.0.0.1:0".parse().unwrap(), output.to_owned(), authority) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let recording = runtime.block_on(record::start(config)).unwrap();
     let mut stream = TcpStream::connect(recording.address()).unwrap();

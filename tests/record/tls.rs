@@ -162,7 +162,7 @@ fn a_host_that_the_client_has_accepted_stays_intercepted() {
 fn without_automatic_passing_a_refused_host_stays_intercepted() {
     let upstream = Upstream::named(&["localhost"]);
     let address = answering(3, upstream.config.clone());
-    let mut proxy = Proxy::with(upstream.trust(), TlsOptions { auto_passthrough: false, ..TlsOptions::default() });
+    let mut proxy = Proxy::with_tls(upstream.trust(), TlsOptions { auto_passthrough: false, ..TlsOptions::default() });
     let to = format!("localhost:{}", address.port());
     let refused = ask(&mut secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
     assert!(refused.is_err());
@@ -184,7 +184,7 @@ fn hosts_named_by_the_operator_pass_by_the_tunnels_name_and_by_the_name_in_the_h
         let address = answering(1, upstream.config.clone());
         let [pattern, counted] = [pattern, counted].map(|text| text.replace("{}", &address.port().to_string()));
         let passthrough = vec![pattern.parse().unwrap()];
-        let proxy = Proxy::with(upstream.trust(), TlsOptions { passthrough, ..TlsOptions::default() });
+        let proxy = Proxy::with_tls(upstream.trust(), TlsOptions { passthrough, ..TlsOptions::default() });
         let mut client = secured(proxy.tunnel(&address.to_string()), sni, believing(&[&upstream.root]));
         assert!(ask(&mut client).unwrap().ends_with("ok"));
         let recorded = proxy.stop();
@@ -232,7 +232,8 @@ fn the_key_log_holds_the_secrets_of_both_sides_in_both_versions() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.log");
         std::fs::write(&path, "# mine\n").unwrap();
-        let proxy = Proxy::with(upstream.trust(), TlsOptions { keylog: Some(path.clone()), ..TlsOptions::default() });
+        let proxy =
+            Proxy::with_tls(upstream.trust(), TlsOptions { keylog: Some(path.clone()), ..TlsOptions::default() });
         let mut roots = RootCertStore::empty();
         roots.add(proxy.root.clone()).unwrap();
         let config = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots);
@@ -323,7 +324,7 @@ fn a_server_that_wants_a_client_certificate_gets_the_one_that_is_for_it() {
     for (hosts, status) in [(None, "200"), (Some("localhost"), "200"), (Some("other.test"), "502")] {
         let address = answering(2, config.clone());
         let identity = ClientIdentity::from_pem(pem.as_bytes(), hosts.map(|host| host.parse().unwrap())).unwrap();
-        let proxy = Proxy::with(site.trust(), TlsOptions { identities: vec![identity], ..TlsOptions::default() });
+        let proxy = Proxy::with_tls(site.trust(), TlsOptions { identities: vec![identity], ..TlsOptions::default() });
         let to = format!("localhost:{}", address.port());
         let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
         let answer = ask(&mut client).unwrap();

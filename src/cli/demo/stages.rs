@@ -90,15 +90,8 @@ impl Demo {
         let roots_pem = authority.certificate_pem().to_owned();
         let mut trust = UpstreamTrust { system: false, ..UpstreamTrust::default() };
         trust.add_pem(self.site.ca_pem().as_bytes()).map_err(|e| broken("cannot trust the sample site", &e))?;
-        let config = record::Config {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            output: self.directory.capture(),
-            authority,
-            trust,
-            hints: record::Http3Hints::Removed,
-            tls: record::TlsOptions::default(),
-            filter: record::Filter::default(),
-        };
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
+        let config = record::Config { trust, ..record::Config::new(listen, self.directory.capture(), authority) };
         let mut interrupted = self.interrupted.clone();
         self.runtime.block_on(async {
             let recording = record::start(config).await.map_err(|e| broken("cannot record", &e))?;

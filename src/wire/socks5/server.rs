@@ -154,12 +154,11 @@ fn refuse(reply: Vec<u8>, why: Why) -> ServerError {
 mod tests {
     use super::*;
 
+    /// Whom it was asked for and by whom, once that is known; or why it refused.
+    type Outcome = Result<Option<(String, Option<String>)>, Why>;
+
     /// What the server says to these bytes, given in pieces; then whom it was asked for, or why it refused.
-    fn dialogue(
-        asks_user: bool,
-        said: &[u8],
-        piece: usize,
-    ) -> (Vec<u8>, Result<Option<(String, Option<String>)>, Why>) {
+    fn dialogue(asks_user: bool, said: &[u8], piece: usize) -> (Vec<u8>, Outcome) {
         let mut server = Server::new(asks_user);
         let (mut input, mut replies, mut done) = (Vec::new(), Vec::new(), None);
         for bytes in said.chunks(piece) {
