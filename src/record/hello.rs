@@ -2,6 +2,7 @@
 //! [`Hello`].
 
 use std::io;
+use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor};
@@ -67,11 +68,7 @@ impl Hello {
     }
 
     /// Goes on with the handshake.
-    pub(super) async fn answer(
-        self,
-        mut link: Link,
-        config: std::sync::Arc<ServerConfig>,
-    ) -> io::Result<TlsStream<Io>> {
+    pub(super) async fn answer(self, mut link: Link, config: Arc<ServerConfig>) -> io::Result<TlsStream<Io>> {
         link.intake.used(self.taken);
         StartHandshake::from_parts(self.accepted, link.into_io()).into_stream(config).await
     }

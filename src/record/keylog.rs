@@ -18,11 +18,18 @@ use super::tally::Tally;
 /// Lines that wait for the disk; a handshake writes five.
 const WAITING_LINES: usize = 4096;
 
-/// Where handshakes leave their secrets. The thread behind it ends with the last clone.
-#[derive(Clone, Debug)]
+/// Where handshakes leave their secrets.
+#[derive(Debug)]
 pub(super) struct Keylog {
-    lines: SyncSender<String>,
+    lines: SyncSender<Option<String>>,
     tally: Arc<Tally>,
+}
+
+/// The thread that writes them. Ends when told to, or with its last sender.
+#[derive(Debug)]
+pub(super) struct Writing {
+    lines: SyncSender<Option<String>>,
+    thread: thread::JoinHandle<()>,
 }
 
 /// A key log file, opened and fit to be appended to.
@@ -63,28 +70,36 @@ impl Keylog {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(file: KeylogFile, tally: Arc<Tally>) -> io::Result<(Self, thread::JoinHandle<()>)> {
+    pub(super) fn start(file: KeylogFile, tally: Arc<Tally>) -> io::Result<(Self, Writing)> {
         let (lines, waiting) = sync_channel(WAITING_LINES);
         let told = tally.clone();
-        let writing = thread::Builder::new().name("overdub-keylog".into()).spawn(move || {
+        let thread = thread::Builder::new().name("overdub-keylog".into()).spawn(move || {
             write_all(file.0, &waiting, &told);
         })?;
-        Ok((Self { lines, tally }, writing))
+        Ok((Self { lines: lines.clone(), tally }, Writing { lines, thread }))
+    }
+}
+
+impl Writing {
+    /// Waits until everything is written that was logged before.
+    pub(super) fn finish(self) {
+        let _ = self.lines.send(None);
+        let _ = self.thread.join();
     }
 }
 
 impl KeyLog for Keylog {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        if self.lines.try_send(line(label, client_random, secret)).is_err() {
+        if self.lines.try_send(Some(line(label, client_random, secret))).is_err() {
             self.tally.secret_lost("the disk is too slow");
         }
     }
 }
 
-/// Writes what comes until nobody is left to send. A failure is told and the next line is tried all the same.
-fn write_all(mut file: impl Write, lines: &Receiver<String>, tally: &Tally) {
+/// Writes what comes until the end. A failure is told and the next line is tried all the same.
+fn write_all(mut file: impl Write, lines: &Receiver<Option<String>>, tally: &Tally) {
     let mut torn = false;
-    for line in lines {
+    for line in lines.iter().map_while(|line| line) {
         let text = if torn { format!("\n{line}") } else { line };
         match write_line(&mut file, text.as_bytes()) {
             Ok(()) => torn = false,
@@ -168,9 +183,9 @@ mod tests {
         let tally = Tally::new(sender);
         let (lines, waiting) = sync_channel(8);
         for label in ["A", "B", "C"] {
-            lines.send(line(label, &[1], &[2])).unwrap();
+            lines.send(Some(line(label, &[1], &[2]))).unwrap();
         }
-        drop(lines);
+        lines.send(None).unwrap();
         let mut disk = Disk { content: Vec::new(), room: 11 };
         write_all(&mut disk, &waiting, &tally);
         assert_eq!(String::from_utf8(disk.content).unwrap(), "A 01 02\nB 0\nC 01 02\n");

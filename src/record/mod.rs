@@ -174,8 +174,7 @@ pub struct Recording {
     stop: watch::Sender<bool>,
     listening: JoinSet<()>,
     writing: thread::JoinHandle<Written>,
-    /// Ends when the last handshake is over.
-    keylog: Option<thread::JoinHandle<()>>,
+    keylog: Option<keylog::Writing>,
     tee: Tee,
     tally: Arc<Tally>,
     notices: mpsc::Receiver<Notice>,
@@ -330,7 +329,9 @@ impl Recording {
         self.tee.stop();
         let (writing, keylog) = (self.writing, self.keylog);
         let written = tokio::task::spawn_blocking(move || {
-            let _ = keylog.map(thread::JoinHandle::join);
+            if let Some(keylog) = keylog {
+                keylog.finish();
+            }
             writing.join()
         });
         let written = written.await;

@@ -24,9 +24,9 @@ fn secured(tcp: TcpStream, name: &str, config: ClientConfig) -> StreamOwned<Clie
 }
 
 /// Asks and gives what comes. An error when there is no connection, once the other side has taken note of it.
-fn ask(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<String> {
+fn ask(mut stream: StreamOwned<ClientConnection, TcpStream>) -> io::Result<String> {
     match stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") {
-        Ok(()) => Ok(text(&read_all(stream))),
+        Ok(()) => Ok(text(&read_all(&mut stream))),
         Err(error) => {
             stream.sock.shutdown(Shutdown::Write)?;
             read_all(&mut stream.sock);
@@ -78,14 +78,14 @@ fn a_host_whose_certificate_a_client_refuses_passes_from_the_next_connection_on(
     let address = answering(2, upstream.config.clone());
     let mut proxy = Proxy::trusting(upstream.trust());
     let to = format!("localhost:{}", address.port());
-    let refused = ask(&mut secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
+    let refused = ask(secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
     assert!(refused.is_err(), "{refused:?}");
     let Notice::CertificateRefused { host, refusal, then, .. } = notice(&mut proxy) else { panic!("another notice") };
     assert_eq!((host, &refusal), (to.clone(), &Refusal::Alert("unknown_ca".into())));
     assert!(matches!(then, Consequence::PassedThrough(Some(_))), "{then:?}");
 
-    let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
-    assert!(ask(&mut client).unwrap().ends_with("ok"), "the server's own certificate is seen");
+    let client = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
+    assert!(ask(client).unwrap().ends_with("ok"), "the server's own certificate is seen");
     let recorded = proxy.stop();
     assert_eq!(recorded.only().request.method, "CONNECT", "what passed is kept as bytes");
     let remarks = &recorded.summary.remarks;
@@ -105,8 +105,8 @@ fn a_client_that_closes_right_after_the_handshake_refuses_too() {
     let both = believing(&[&upstream.root, &proxy.root]);
     hang_up(secured(proxy.tunnel(&to), "localhost", both.clone()));
     assert!(matches!(notice(&mut proxy), Notice::CertificateRefused { refusal: Refusal::Silent, .. }));
-    let mut client = secured(proxy.tunnel(&to), "localhost", both);
-    assert!(ask(&mut client).unwrap().ends_with("ok"));
+    let client = secured(proxy.tunnel(&to), "localhost", both);
+    assert!(ask(client).unwrap().ends_with("ok"));
     assert_eq!(proxy.stop().summary.remarks.passed[0].reason, PassReason::Refused(Refusal::Silent));
 }
 
@@ -123,9 +123,9 @@ fn a_client_that_refuses_the_servers_own_certificate_too_is_intercepted_again() 
             let config = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(store);
             secured(proxy.tunnel(&to), "localhost", config.with_no_client_auth())
         };
-        assert!(ask(&mut believing(None)).is_err(), "it does not trust the root yet");
-        assert!(ask(&mut believing(Some(&proxy.root))).is_err(), "now it does, and sees the server's certificate");
-        assert!(ask(&mut believing(Some(&proxy.root))).unwrap().ends_with("ok"));
+        assert!(ask(believing(None)).is_err(), "it does not trust the root yet");
+        assert!(ask(believing(Some(&proxy.root))).is_err(), "now it does, and sees the server's certificate");
+        assert!(ask(believing(Some(&proxy.root))).unwrap().ends_with("ok"));
         let recorded = proxy.stop();
         let methods: Vec<&str> = recorded.exchanges.iter().map(|exchange| exchange.request.method.as_str()).collect();
         assert_eq!(methods, ["CONNECT", "GET"]);
@@ -144,12 +144,12 @@ fn a_host_that_the_client_has_accepted_stays_intercepted() {
         let client = secured(proxy.tunnel(&to), "localhost", trusting.clone());
         if flaky {
             hang_up(client);
-            let mut rejecting = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
-            assert!(ask(&mut rejecting).is_err());
+            let rejecting = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
+            assert!(ask(rejecting).is_err());
             let told = notice(&mut proxy);
             assert!(matches!(told, Notice::CertificateRefused { then: Consequence::AcceptedBefore, .. }), "{told:?}");
         } else {
-            assert!(ask(&mut { client }).unwrap().ends_with("ok"));
+            assert!(ask(client).unwrap().ends_with("ok"));
         }
     }
     let recorded = proxy.stop();
@@ -164,12 +164,12 @@ fn without_automatic_passing_a_refused_host_stays_intercepted() {
     let address = answering(3, upstream.config.clone());
     let mut proxy = Proxy::with_tls(upstream.trust(), TlsOptions { auto_passthrough: false, ..TlsOptions::default() });
     let to = format!("localhost:{}", address.port());
-    let refused = ask(&mut secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
+    let refused = ask(secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
     assert!(refused.is_err());
     assert!(matches!(notice(&mut proxy), Notice::CertificateRefused { then: Consequence::NotWanted, .. }));
-    let again = ask(&mut secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
+    let again = ask(secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root])));
     assert!(again.is_err());
-    assert!(ask(&mut secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]))).unwrap().ends_with("ok"));
+    assert!(ask(secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]))).unwrap().ends_with("ok"));
     assert_eq!(proxy.stop().exchanges.len(), 1);
 }
 
@@ -185,8 +185,8 @@ fn hosts_named_by_the_operator_pass_by_the_tunnels_name_and_by_the_name_in_the_h
         let [pattern, counted] = [pattern, counted].map(|text| text.replace("{}", &address.port().to_string()));
         let passthrough = vec![pattern.parse().unwrap()];
         let proxy = Proxy::with_tls(upstream.trust(), TlsOptions { passthrough, ..TlsOptions::default() });
-        let mut client = secured(proxy.tunnel(&address.to_string()), sni, believing(&[&upstream.root]));
-        assert!(ask(&mut client).unwrap().ends_with("ok"));
+        let client = secured(proxy.tunnel(&address.to_string()), sni, believing(&[&upstream.root]));
+        assert!(ask(client).unwrap().ends_with("ok"));
         let recorded = proxy.stop();
         assert_eq!(recorded.only().request.method, "CONNECT");
         assert!(recorded.messages(recorded.only()).len() >= 4, "hello, its answer, request, response");
@@ -239,8 +239,8 @@ fn the_key_log_holds_the_secrets_of_both_sides_in_both_versions() {
         let config = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots);
         let mut config = config.with_no_client_auth();
         config.key_log = near.clone();
-        let mut client = secured(proxy.tunnel(&format!("localhost:{}", address.port())), "localhost", config);
-        assert!(ask(&mut client).unwrap().ends_with("ok"));
+        let client = secured(proxy.tunnel(&format!("localhost:{}", address.port())), "localhost", config);
+        assert!(ask(client).unwrap().ends_with("ok"));
         assert_eq!(proxy.stop().exchanges.len(), 1);
         let log = std::fs::read_to_string(&path).unwrap();
         let (comment, secrets) = log.split_once('\n').unwrap();
@@ -326,8 +326,8 @@ fn a_server_that_wants_a_client_certificate_gets_the_one_that_is_for_it() {
         let identity = ClientIdentity::from_pem(pem.as_bytes(), hosts.map(|host| host.parse().unwrap())).unwrap();
         let proxy = Proxy::with_tls(site.trust(), TlsOptions { identities: vec![identity], ..TlsOptions::default() });
         let to = format!("localhost:{}", address.port());
-        let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
-        let answer = ask(&mut client).unwrap();
+        let client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
+        let answer = ask(client).unwrap();
         assert_eq!(&answer[9..12], status, "{hosts:?}: {answer}");
         assert!(status == "200" || answer.contains("--client-cert"), "{answer}");
         proxy.stop();
@@ -369,8 +369,8 @@ fn a_server_that_cannot_be_believed_gives_a_page_with_the_reason_and_what_to_do(
         let address = answering(1, serving([vec![der(certificate)], rest].concat(), key));
         let mut proxy = Proxy::trusting(trust.clone());
         let to = format!("localhost:{}", address.port());
-        let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
-        let page = ask(&mut client).unwrap();
+        let client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
+        let page = ask(client).unwrap();
         assert!(page.starts_with("HTTP/1.1 502") && page.contains(reason) && page.contains(advice), "{page}");
         assert!(page.contains("--upstream-insecure"), "{page}");
         assert!(matches!(notice(&mut proxy), Notice::Unreachable { reason: told, .. } if told.contains(reason)));
@@ -381,8 +381,8 @@ fn a_server_that_cannot_be_believed_gives_a_page_with_the_reason_and_what_to_do(
     let address = answering(1, serving(vec![der(&below.0), der(&middle.certificate)], &below.1));
     let proxy = Proxy::trusting(trusting);
     let to = format!("localhost:{}", address.port());
-    let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
-    assert!(ask(&mut client).unwrap().ends_with("ok"), "with the intermediate all is well");
+    let client = secured(proxy.tunnel(&to), "localhost", believing(&[&proxy.root]));
+    assert!(ask(client).unwrap().ends_with("ok"), "with the intermediate all is well");
     proxy.stop();
 }
 
@@ -408,4 +408,41 @@ fn flags_that_cannot_be_meant_end_in_one_sentence() {
         assert!(told.contains(said), "{arguments:?}: {told}");
         assert!(!dir.path().join("a.dub").exists());
     }
+}
+
+#[test]
+fn the_command_sums_up_what_passed_and_keeps_its_key_log_private() {
+    let upstream = Upstream::named(&["localhost"]);
+    let address = answering(2, upstream.config.clone());
+    let dir = tempfile::tempdir().unwrap();
+    let record = ["record", "-o", "a.dub", "--listen", "127.0.0.1:0", "--ready-file", "ready", "--keylog", "keys.log"];
+    let mut command = overdub(dir.path(), &record);
+    let child =
+        command.args(["--passthrough", "local*", "--upstream-insecure"]).stderr(Stdio::piped()).spawn().unwrap();
+    let ready = (0..2000).find_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        std::fs::read_to_string(dir.path().join("ready")).ok()
+    });
+    let root = CertificateDer::from_pem_file(dir.path().join("ca/overdub-ca.pem")).unwrap();
+    for (to, root, name) in [("localhost", &upstream.root, "localhost"), ("127.0.0.1", &root, "127.0.0.1")] {
+        let mut stream = patient(TcpStream::connect(ready.as_ref().unwrap().trim()).unwrap());
+        let to = format!("{to}:{}", address.port());
+        write!(stream, "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").unwrap();
+        read_head(&mut stream);
+        assert!(ask(secured(stream, name, believing(&[root]))).unwrap().ends_with("ok"));
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let line = format!("1  localhost:{} (asked for with --passthrough)", address.port());
+    assert!(said.contains(&line) && said.contains("1 exchange in 1 session"), "{said}");
+    let path = dir.path().join("keys.log");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let clients: BTreeSet<String> = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| line.split(' ').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(clients.len(), 2, "both sides of the one connection that was ours to know");
 }
