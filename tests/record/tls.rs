@@ -111,6 +111,22 @@ fn a_client_that_closes_right_after_the_handshake_refuses_too() {
 }
 
 #[test]
+fn a_client_that_hangs_up_on_seeing_the_certificate_refuses_too() {
+    let upstream = Upstream::named(&["localhost"]);
+    let address = answering(2, upstream.config.clone());
+    let mut proxy = Proxy::trusting(upstream.trust());
+    let to = format!("localhost:{}", address.port());
+    let mut client = secured(proxy.tunnel(&to), "localhost", believing(&[]));
+    client.conn.write_tls(&mut client.sock).unwrap();
+    read_exactly(&mut client.sock, 5);
+    drop(client);
+    assert!(matches!(notice(&mut proxy), Notice::CertificateRefused { refusal: Refusal::BrokeOff, .. }));
+    let client = secured(proxy.tunnel(&to), "localhost", believing(&[&upstream.root]));
+    assert!(ask(client).unwrap().ends_with("ok"));
+    assert_eq!(proxy.stop().summary.remarks.passed[0].reason, PassReason::Refused(Refusal::BrokeOff));
+}
+
+#[test]
 fn a_client_that_refuses_the_servers_own_certificate_too_is_intercepted_again() {
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let upstream = Upstream::named(&["localhost"]);
