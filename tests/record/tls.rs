@@ -452,7 +452,7 @@ fn the_command_sums_up_what_passed_and_keeps_its_key_log_private() {
     let said = text(&ended.stderr);
     assert!(ended.status.success(), "{said}");
     let line = format!("1  localhost:{} (asked for with --passthrough)", address.port());
-    assert!(said.contains(&line) && said.contains("1 exchange in 1 session"), "{said}");
+    assert!(said.contains(&line) && said.contains("2 exchanges in 1 session"), "{said}");
     let path = dir.path().join("keys.log");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let clients: BTreeSet<String> = std::fs::read_to_string(&path)
