@@ -3,5 +3,6 @@
 mod faults;
 mod har_round_trip;
 mod live;
+mod redact;
 mod sources;
 mod wiretap;

@@ -9,6 +9,7 @@ mod marks;
 mod modes;
 mod noise;
 mod people;
+mod redact;
 mod tls;
 
 use std::io::{self, Read, Write};
@@ -44,7 +45,7 @@ struct Recorded {
     summary: RecordSummary,
     capture: Reader,
     exchanges: Vec<Exchange>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Proxy {
@@ -121,7 +122,7 @@ impl Proxy {
         let capture = Reader::open(&self.dir.path().join("test.dub")).unwrap();
         let exchanges = capture.exchanges().collect::<Result<Vec<_>, _>>().unwrap();
         assert!(!capture.damage().unfinished);
-        Recorded { summary, capture, exchanges, _dir: self.dir }
+        Recorded { summary, capture, exchanges, dir: self.dir }
     }
 }
 
@@ -133,6 +134,10 @@ impl Recorded {
 
     fn request_body(&self, exchange: &Exchange) -> Vec<u8> {
         self.capture.load(&exchange.request.body, u64::MAX).unwrap()
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("test.dub")
     }
 
     /// Who said what inside an exchange.

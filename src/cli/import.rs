@@ -12,7 +12,7 @@ use crate::wire::identity::UserBy;
 
 use super::inspect::{Stop, count, settle};
 use super::signals::Signals;
-use super::{CliError, Console, Exit, output};
+use super::{CliError, Console, Exit, output, redact};
 
 mod json;
 mod told;
@@ -45,6 +45,8 @@ pub struct Arguments {
     /// A UDP port that carries VXLAN, beside 4789 and 8472 (may repeat)
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     vxlan_port: Vec<u16>,
+    #[command(flatten)]
+    redact: redact::Flags,
     /// Replace an existing capture
     #[arg(long)]
     force: bool,
@@ -84,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, CliError> {
             ..packets::Options::default()
         },
         har: har::Config { cached: if arguments.keep_cached { Cached::Keep } else { Cached::Skip } },
+        redactor: arguments.redact.redactor()?,
     };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;

@@ -4,6 +4,7 @@
 
 mod ca;
 mod compare;
+mod config;
 mod console;
 mod correlate;
 mod data;
@@ -15,6 +16,7 @@ mod inspect;
 mod mark;
 mod output;
 mod record;
+mod redact;
 mod repair;
 mod replay;
 mod shell;

@@ -27,7 +27,7 @@ use crate::record::{
 };
 
 use super::signals::Signals;
-use super::{CliError, Console, Exit, ca};
+use super::{CliError, Console, Exit, ca, redact};
 use companion::Companion;
 use invitation::{Host, Invitation};
 use operator::{Operator, Show};
@@ -58,6 +58,8 @@ pub struct Arguments {
     /// Write `host:port` of the proxy to this file once it listens
     #[arg(long, env = "OVERDUB_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    redact: redact::Flags,
     /// Replace an existing capture
     #[arg(long)]
     force: bool,
@@ -104,6 +106,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         tls: arguments.tls.options()?,
         hints: if arguments.keep_alt_svc { Http3Hints::Passed } else { Http3Hints::Removed },
         filter: Filter { include: arguments.include.clone(), exclude: arguments.exclude.clone() },
+        redactor: arguments.redact.redactor()?,
     };
     let show = match arguments {
         Arguments { quiet: true, .. } => Show::Nothing,
@@ -303,6 +306,7 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
     if summary.noise > 0 {
         console.say(format_args!("tagged as browser noise: {}", count(summary.noise, "exchange")));
     }
+    summary.redacted.iter().for_each(|tally| redact::tell(console, tally));
     let trouble = clean(summary.trouble.as_deref().unwrap_or("the disk could not keep up"));
     if summary.lost > 0 {
         console.warn(format_args!("{} missing from the capture: {trouble}", count(summary.lost, "exchange")));

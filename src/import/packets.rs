@@ -17,6 +17,7 @@ use crate::observe::conversation::{Conversations, Stance, Tally};
 use crate::observe::recorder::Finished;
 use crate::observe::streams::UnixNanos;
 use crate::wire::identity::Sessions;
+use crate::wire::redact::Redactor;
 
 /// What is accepted is in the file at most this much later, when the input is live.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -24,7 +25,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const LOOK_EVERY: u64 = 1024;
 
 /// How packets are imported.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How packets are read.
     pub packets: packet::Config,
@@ -56,11 +57,15 @@ pub(super) enum Ended {
     Replaced,
 }
 
+/// The capture and whoever redacted it, what was in the packets, what was wrong with them.
+pub(super) type Imported = (Option<(Finished, Option<Redactor>)>, PacketReport, Vec<Problem>);
+
 /// An import under way.
 pub(super) struct PacketImport<'a> {
     output: &'a Path,
     source: &'a str,
     sessions: Option<Sessions>,
+    redactor: Option<Redactor>,
     keys: Keys,
     dissector: Dissector,
     reassembler: Reassembler,
@@ -80,6 +85,7 @@ impl<'a> PacketImport<'a> {
             output,
             source,
             sessions: Some(sessions),
+            redactor: None,
             keys,
             conversations: None,
             report: PacketReport::default(),
@@ -150,11 +156,17 @@ impl<'a> PacketImport<'a> {
         Ok(Ended::Here)
     }
 
+    /// Secrets are replaced by this.
+    pub(super) fn redacting(mut self, redactor: Option<Redactor>) -> Self {
+        self.redactor = redactor;
+        self
+    }
+
     /// Ends all connections and closes the capture. No capture was made when there was no packet.
     ///
     /// # Errors
     /// When the capture cannot be written.
-    pub(super) fn finish(mut self) -> Result<(Option<Finished>, PacketReport, Vec<Problem>), ImportError> {
+    pub(super) fn finish(mut self) -> Result<Imported, ImportError> {
         self.dissector.finish();
         self.report.packets = self.dissector.census().clone();
         for (&link, &packets) in &self.report.packets.unsupported_links {
@@ -171,7 +183,7 @@ impl<'a> PacketImport<'a> {
         let (recorder, tally) = conversations.finish();
         self.keys.judge(&tally, &mut self.problems);
         self.report.tally = tally;
-        Ok((Some(recorder.close()?), self.report, self.problems))
+        Ok((Some(recorder.close_keeping()?), self.report, self.problems))
     }
 
     fn begin(&mut self, at: UnixNanos) -> Result<(), ImportError> {
@@ -179,7 +191,7 @@ impl<'a> PacketImport<'a> {
         self.report.span = Some((first.min(at), last.max(at)));
         if self.conversations.is_none() {
             let sessions = self.sessions.take().unwrap_or_default();
-            let recorder = Recorder::create(self.output, self.source, at, sessions)?;
+            let recorder = Recorder::create(self.output, self.source, at, sessions)?.redacting(self.redactor.take());
             self.conversations = Some(Conversations::new(recorder, self.keys.take(), Stance::Stop));
         }
         Ok(())

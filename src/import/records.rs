@@ -16,6 +16,7 @@ use super::{ImportError, goreplay, har, mitmproxy};
 use crate::observe::Recorder;
 use crate::observe::streams::UnixNanos;
 use crate::wire::identity::{Sessions, UserBy};
+use crate::wire::redact::Redactor;
 
 /// A kind of file.
 pub(super) trait Kind {
@@ -43,6 +44,8 @@ pub(super) struct Target<'a> {
     pub(super) source: String,
     /// What tells users apart.
     pub(super) user_by: UserBy,
+    /// What replaces secrets.
+    pub(super) redactor: Option<Redactor>,
 }
 
 impl Target<'_> {
@@ -51,7 +54,7 @@ impl Target<'_> {
     /// # Errors
     /// When none of them is of this kind, or the capture cannot be written.
     pub(super) fn import<K: Kind>(
-        &self,
+        self,
         kind: &K,
         sources: Vec<Again>,
         problems: &mut Vec<Problem>,
@@ -73,7 +76,7 @@ impl Target<'_> {
         surveyed.sort_by_key(|(earliest, ..)| *earliest);
         let anchor = surveyed.first().map_or(0, |(earliest, ..)| *earliest);
         let sessions = Sessions::by(self.user_by.clone());
-        let mut recorder = Recorder::create(self.output, &self.source, anchor, sessions)?;
+        let mut recorder = Recorder::create(self.output, &self.source, anchor, sessions)?.redacting(self.redactor);
         let mut summaries = Vec::new();
         for (_, source, survey) in surveyed {
             let path = source.path.clone();

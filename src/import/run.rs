@@ -13,6 +13,7 @@ use super::{Format, ImportError, goreplay, har, mitmproxy};
 use crate::capture::MAGIC;
 use crate::observe::recorder::Finished;
 use crate::wire::identity::{Sessions, UserBy};
+use crate::wire::redact::Redactor;
 
 /// What to import, and how.
 #[derive(Debug, Default)]
@@ -31,6 +32,9 @@ pub struct Config {
     pub packets: packets::Options,
     /// For HAR files.
     pub har: har::Config,
+    /// Replaces secrets before they reach the capture. Inputs that can be read again are read twice when secrets turn out as
+    /// such late.
+    pub redactor: Option<Redactor>,
 }
 
 /// What became of an import.
@@ -65,16 +69,37 @@ pub enum Details {
 ///
 /// # Errors
 /// When the first input cannot be read at all, or the capture cannot be written.
-pub fn run(config: Config, mut control: Control<'_>) -> Result<Report, ImportError> {
+pub fn run(mut config: Config, mut control: Control<'_>) -> Result<Report, ImportError> {
+    let redactor = config.redactor.take();
+    let (report, redactor) = once(&config, redactor, &mut control)?;
+    match redactor {
+        Some(mut redactor) if redactor.tally().late > 0 && !report.stopped && is_there_again(&config) => {
+            redactor.again();
+            once(&config, Some(redactor), &mut control).map(|(report, _)| report)
+        }
+        _ => Ok(report),
+    }
+}
+
+/// Whether all inputs can be read once more.
+fn is_there_again(config: &Config) -> bool {
+    !config.follow && config.inputs.iter().all(|path| path.is_file())
+}
+
+fn once(
+    config: &Config,
+    redactor: Option<Redactor>,
+    control: &mut Control<'_>,
+) -> Result<(Report, Option<Redactor>), ImportError> {
     let first = config.inputs.first().cloned().unwrap_or_else(|| PathBuf::from("-"));
-    let mut input = open(&first, config.follow && config.inputs.len() < 2, &control)?;
+    let mut input = open(&first, config.follow && config.inputs.len() < 2, control)?;
     let format = recognise(&first, &mut input)?;
     match format {
-        Format::Packets => read_packets(config, input, &mut control),
+        Format::Packets => read_packets(config, redactor, input, control),
         found if config.follow && config.inputs.iter().all(|path| path.as_os_str() != "-") => {
             Err(ImportError::NotFollowed { path: first, found })
         }
-        _ => read_records(&config, format, input, &control),
+        _ => read_records(config, redactor, format, input, control),
     }
 }
 
@@ -102,23 +127,29 @@ fn recognise(path: &Path, input: &mut Input) -> Result<Format, ImportError> {
     })
 }
 
-fn read_packets(config: Config, input: Input, control: &mut Control<'_>) -> Result<Report, ImportError> {
+fn read_packets(
+    config: &Config,
+    redactor: Option<Redactor>,
+    input: Input,
+    control: &mut Control<'_>,
+) -> Result<(Report, Option<Redactor>), ImportError> {
     let mut keys = Keys::read(&config.keylogs)?;
     for path in config.inputs.iter().filter(|path| path.as_os_str() != "-") {
         // A later input that is not there is told when its turn comes.
         let _ = super::packet::secrets_in(path, &mut |text| keys.add(text, None));
     }
     control.live = config.follow || config.inputs.iter().any(|path| path.as_os_str() == "-");
-    let source = packets::named("packets", &config.inputs);
-    let Config { inputs, output, packets: options, user_by, follow, .. } = config;
-    let mut import = PacketImport::new(options, &output, &source, Sessions::by(user_by), keys);
+    let source = named("packets", config, redactor.as_ref());
+    let Config { inputs, output, follow, .. } = config;
+    let sessions = Sessions::by(config.user_by.clone());
+    let mut import = PacketImport::new(config.packets.clone(), output, &source, sessions, keys).redacting(redactor);
     let mut left = Vec::new();
     let mut ended = import.read(&inputs[0], input, control)?;
     let mut number = 0;
     loop {
         number += usize::from(ended == Ended::Here);
         let Some(path) = inputs.get(number).filter(|_| !control.stopped()) else { break };
-        let live = follow && number + 1 == inputs.len();
+        let live = *follow && number + 1 == inputs.len();
         ended = match open(path, live, control).and_then(|input| import.read(path, input, control)) {
             Ok(ended) => ended,
             Err(error @ ImportError::Write(_)) => return Err(error),
@@ -130,17 +161,31 @@ fn read_packets(config: Config, input: Input, control: &mut Control<'_>) -> Resu
     }
     let (written, report, mut problems) = import.finish()?;
     problems.extend(left);
-    Ok(Report {
+    let (written, redactor) = written.unzip();
+    let report = Report {
         format: Format::Packets,
         written,
         details: Details::Packets(Box::new(report)),
         problems,
         stopped: control.stopped(),
-    })
+    };
+    Ok((report, redactor.flatten()))
+}
+
+/// Where a capture comes from, and whether it is as it came.
+fn named(kind: &str, config: &Config, redactor: Option<&Redactor>) -> String {
+    let source = packets::named(kind, &config.inputs);
+    if redactor.is_some() { format!("{source}, redacted") } else { source }
 }
 
 /// Imports files that are lists of exchanges: each is read twice, first for its times and names.
-fn read_records(config: &Config, format: Format, first: Input, control: &Control<'_>) -> Result<Report, ImportError> {
+fn read_records(
+    config: &Config,
+    redactor: Option<Redactor>,
+    format: Format,
+    first: Input,
+    control: &Control<'_>,
+) -> Result<(Report, Option<Redactor>), ImportError> {
     let mut problems = Vec::new();
     let keep = |path: &Path, input| Again::of(path, input, &config.output, control.stop_flag());
     let mut sources = vec![keep(&config.inputs[0], first)?];
@@ -158,8 +203,9 @@ fn read_records(config: &Config, format: Format, first: Input, control: &Control
     problems.extend(sources.iter_mut().filter_map(Again::take_damage));
     let target = records::Target {
         output: &config.output,
-        source: packets::named(&format.to_string(), &config.inputs),
+        source: named(&format.to_string(), config, redactor.as_ref()),
         user_by: config.user_by.clone(),
+        redactor,
     };
     let (recorder, details) = match format {
         Format::Har => {
@@ -175,5 +221,6 @@ fn read_records(config: &Config, format: Format, first: Input, control: &Control
             (recorder, Details::GoReplay(summaries))
         }
     };
-    Ok(Report { format, written: Some(recorder.close()?), details, problems, stopped: control.stopped() })
+    let (written, redactor) = recorder.close_keeping()?;
+    Ok((Report { format, written: Some(written), details, problems, stopped: control.stopped() }, redactor))
 }

@@ -12,6 +12,7 @@ use crate::model::{
     SessionInfo, Side, Timing, Transport,
 };
 use crate::wire::identity::{Sessions, Sighting};
+use crate::wire::redact::{BodyEditor, Haste, Redactor, Tally};
 
 use super::streams::UnixNanos;
 
@@ -23,6 +24,8 @@ pub struct Draft {
     pub exchange: Box<Exchange>,
     request_body: BodyWriter,
     response_body: BodyWriter,
+    /// What stands between bodies and the capture when secrets are redacted.
+    editors: [Option<Box<BodyEditor>>; 2],
     seen_bytes: [u64; 2],
     messages: u32,
     /// Why the capture does not hold all of it.
@@ -56,6 +59,13 @@ impl Draft {
     pub(super) fn takes_no_more(&self) -> bool {
         self.left_out || self.damage.is_some()
     }
+
+    fn stored_body(&mut self, side: Side) -> &mut BodyWriter {
+        match side {
+            Side::Request => &mut self.request_body,
+            Side::Response => &mut self.response_body,
+        }
+    }
 }
 
 /// Bytes of bodies under way that may wait for their chunks to fill; beyond it chunks are cut shorter.
@@ -72,6 +82,7 @@ const MOST_REASONS: usize = 50;
 pub struct Recorder {
     writer: Writer,
     sessions: Sessions,
+    redactor: Option<Box<Redactor>>,
     anchor: UnixNanos,
     last_id: u64,
     /// Bytes of all drafts that wait for their chunks to fill.
@@ -92,6 +103,8 @@ pub struct Finished {
     pub file: Summary,
     /// Incomplete exchanges by reason.
     pub incomplete: BTreeMap<String, u64>,
+    /// What was redacted, when that was asked for.
+    pub redacted: Option<Tally>,
 }
 
 impl Recorder {
@@ -108,6 +121,7 @@ impl Recorder {
         Ok(Self {
             writer: Writer::create(path, &provenance)?,
             sessions,
+            redactor: None,
             anchor,
             last_id: 0,
             waiting: 0,
@@ -116,6 +130,13 @@ impl Recorder {
             unannounced: Vec::new(),
             transaction: None,
         })
+    }
+
+    /// With a redactor, secrets are replaced before they reach the capture. Users are told apart by what was sent.
+    #[must_use]
+    pub fn redacting(mut self, redactor: Option<Redactor>) -> Self {
+        self.redactor = redactor.map(Box::new);
+        self
     }
 
     /// An instant of the capture; times before the anchor become 0.
@@ -159,7 +180,15 @@ impl Recorder {
             now: timing.started,
         };
         let (session, new) = self.sessions.of_request(&seen);
-        self.unannounced.extend(new);
+        if let Some(redactor) = &mut self.redactor {
+            redactor.saw_request(&request);
+        }
+        if let Some(mut info) = new {
+            if let Some(redactor) = &mut self.redactor {
+                redactor.session(&mut info);
+            }
+            self.unannounced.push(info);
+        }
         self.draft(session, request, timing, transport)
     }
 
@@ -194,6 +223,7 @@ impl Recorder {
             exchange,
             request_body: BodyWriter::default(),
             response_body: BodyWriter::default(),
+            editors: [None, None],
             seen_bytes: [0; 2],
             messages: 0,
             damage: None,
@@ -207,10 +237,21 @@ impl Recorder {
     /// When the capture cannot be written.
     pub fn body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8]) -> Result<(), CaptureError> {
         draft.seen_bytes[index(side)] += bytes.len() as u64;
-        let body = match side {
-            Side::Request => &mut draft.request_body,
-            Side::Response => &mut draft.response_body,
-        };
+        let Some(redactor) = &mut self.redactor else { return self.store(draft, side, bytes) };
+        let mut editor =
+            draft.editors[index(side)].take().unwrap_or_else(|| Box::new(redactor.body(&draft.exchange, side)));
+        let before = editor.waiting();
+        let haste = if self.waiting > MOST_WAITING_BYTES { Haste::Memory } else { Haste::None };
+        let mut redacted = Vec::new();
+        editor.push(redactor, bytes, haste, &mut redacted);
+        self.waiting = (self.waiting + editor.waiting()).saturating_sub(before);
+        draft.editors[index(side)] = Some(editor);
+        self.store(draft, side, &redacted)
+    }
+
+    /// Hands bytes of a body to the capture.
+    fn store(&mut self, draft: &mut Draft, side: Side, bytes: &[u8]) -> Result<(), CaptureError> {
+        let body = draft.stored_body(side);
         let before = body.waiting();
         let pushed = body.push(&mut self.writer, bytes);
         let mut after = body.waiting();
@@ -222,20 +263,46 @@ impl Recorder {
         pushed
     }
 
+    /// Hands on what a redactor held back of a body that is over, and tells its length if that is another one now.
+    fn end_editing(&mut self, draft: &mut Draft, side: Side) -> Result<(), CaptureError> {
+        let Some((redactor, editor)) = self.redactor.as_mut().zip(draft.editors[index(side)].take()) else {
+            return Ok(());
+        };
+        self.waiting = self.waiting.saturating_sub(editor.waiting());
+        let last = redactor.last_of_body(*editor, &mut draft.exchange, side);
+        let stored = self.store(draft, side, &last.rest);
+        let body = draft.stored_body(side);
+        let length = body.stored().len + body.waiting() as u64;
+        let headers = match side {
+            Side::Request => Some(&mut draft.exchange.request.headers),
+            Side::Response => draft.exchange.response.as_mut().map(|response| &mut response.headers),
+        };
+        if let Some(headers) = headers {
+            last.tell_length(headers, length);
+        }
+        if last.new_length {
+            // Where bytes are missing of a body that is coded anew can only be said roughly.
+            for remark in &mut draft.exchange.remarks {
+                if let Remark::Gap { side: of, at, .. } = remark
+                    && *of == side
+                {
+                    *at = (*at).min(length);
+                }
+            }
+        }
+        stored
+    }
+
     /// The last bytes of a body.
     ///
     /// # Errors
     /// When the capture cannot be written.
     pub fn last_of_body(&mut self, draft: &mut Draft, side: Side, bytes: &[u8]) -> Result<(), CaptureError> {
-        let body = match side {
-            Side::Request => &mut draft.request_body,
-            Side::Response => &mut draft.response_body,
-        };
-        if body.waiting() > 0 {
+        if self.redactor.is_some() || draft.stored_body(side).waiting() > 0 {
             return self.body(draft, side, bytes);
         }
         draft.seen_bytes[index(side)] += bytes.len() as u64;
-        body.push_last(&mut self.writer, bytes)
+        draft.stored_body(side).push_last(&mut self.writer, bytes)
     }
 
     /// So many bytes of a body were never seen: a remark says where.
@@ -258,6 +325,9 @@ impl Recorder {
         let request = &exchange.request;
         let now = exchange.timing.started;
         self.sessions.saw_response(exchange.session, &request.origin, &request.target, &response.headers, now);
+        if let Some(redactor) = &mut self.redactor {
+            redactor.saw_response(&response);
+        }
         exchange.response = Some(response);
     }
 
@@ -266,8 +336,22 @@ impl Recorder {
     /// # Errors
     /// When the capture cannot be written.
     pub fn message(&mut self, draft: &mut Draft, message: NewMessage<'_>) -> Result<(), CaptureError> {
+        let redacted = match &mut self.redactor {
+            Some(redactor) => redactor.message(message.payload, message.from, message.compressed),
+            None => Some(Vec::new()),
+        };
+        if redacted.is_none() {
+            let remark = Remark::Other("messages that cannot be decompressed were left out to redact them".to_owned());
+            if !draft.exchange.remarks.contains(&remark) {
+                draft.exchange.remarks.push(remark);
+            }
+        }
+        let payload = match (&self.redactor, &redacted) {
+            (None, _) => message.payload,
+            (Some(_), redacted) => redacted.as_deref().unwrap_or_default(),
+        };
         let mut body = BodyWriter::default();
-        body.push_last(&mut self.writer, message.payload)?;
+        body.push_last(&mut self.writer, payload)?;
         let body = body.finish(&mut self.writer)?;
         draft.messages = draft.messages.saturating_add(1);
         self.writer.message(&Message {
@@ -302,8 +386,9 @@ impl Recorder {
 
     /// Lets go of it.
     pub(super) fn forget(&mut self, draft: Draft) {
-        let Draft { request_body, response_body, .. } = draft;
-        self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
+        let Draft { request_body, response_body, editors, .. } = draft;
+        let edited: usize = editors.iter().flatten().map(|editor| editor.waiting()).sum();
+        self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting() + edited);
     }
 
     /// Those who are told apart.
@@ -317,10 +402,19 @@ impl Recorder {
     }
 
     /// Writes as much of it as the capture takes; what it did not take of the bodies is said in the exchange.
-    pub(super) fn put(&mut self, draft: Draft) -> Put {
+    pub(super) fn put(&mut self, mut draft: Draft) -> Put {
+        let mut trouble = None;
+        for side in [Side::Request, Side::Response] {
+            if let Err(error) = self.end_editing(&mut draft, side) {
+                draft.damage(sentence(&error));
+                trouble.get_or_insert(error);
+            }
+        }
+        if let Some(redactor) = &mut self.redactor {
+            redactor.exchange(&mut draft.exchange);
+        }
         let Draft { mut exchange, request_body, response_body, damage, .. } = draft;
         self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
-        let mut trouble = None;
         let mut damage = damage.map(Incomplete::NotRecorded);
         let bodies = [request_body, response_body].map(|body| {
             body.finish(&mut self.writer).unwrap_or_else(|error| {
@@ -368,9 +462,19 @@ impl Recorder {
     ///
     /// # Errors
     /// When the capture cannot be written.
-    pub fn close(mut self) -> Result<Finished, CaptureError> {
-        self.announce()?;
-        Ok(Finished { file: self.writer.finish()?, incomplete: self.incomplete })
+    pub fn close(self) -> Result<Finished, CaptureError> {
+        self.close_keeping().map(|(finished, _)| finished)
+    }
+
+    /// The same; gives back the redactor, which knows what is secret in this traffic.
+    ///
+    /// # Errors
+    /// When the capture cannot be written.
+    pub fn close_keeping(mut self) -> Result<(Finished, Option<Redactor>), CaptureError> {
+        let redactor = self.redactor.take();
+        let redacted = redactor.as_ref().map(|redactor| redactor.tally());
+        let (finished, closed) = self.close_anyway();
+        closed.map(|()| (Finished { redacted, ..finished }, redactor.map(|redactor| *redactor)))
     }
 
     /// Closes the capture as well as can be: what it holds is known also when that fails.
@@ -381,7 +485,8 @@ impl Recorder {
             Ok(file) => (file, announced),
             Err(error) => (so_far, Err(error)),
         };
-        (Finished { file, incomplete: self.incomplete }, closed)
+        let redacted = self.redactor.as_ref().map(|redactor| redactor.tally());
+        (Finished { file, incomplete: self.incomplete, redacted }, closed)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::observe::recorder::sentence;
 use crate::observe::streams::{ConnectionId, Streams};
 use crate::observe::tls::Keyring;
 
+use crate::wire::redact;
+
 use super::editing::Editing;
 use super::link::Clock;
 use super::tally::{Notice, Tally};
@@ -32,6 +34,8 @@ pub(super) struct Written {
     pub(super) incomplete: BTreeMap<String, u64>,
     /// Exchanges that are not in the capture at all.
     pub(super) lost: u64,
+    /// What was redacted, when that was asked for.
+    pub(super) redacted: Option<redact::Tally>,
     /// The first thing that went wrong with the file.
     pub(super) trouble: Option<String>,
 }
@@ -177,8 +181,8 @@ impl Journal {
             self.finish(key, Ending { timing, transport, incomplete: Some(Incomplete::Stopped), transaction: None });
         }
         self.look_for_trouble();
-        let Closed { file, incomplete, unwritten, result } = self.conversations.close(self.clock.now());
+        let Closed { file, incomplete, unwritten, redacted, result } = self.conversations.close(self.clock.now());
         let trouble = self.trouble.or_else(|| result.as_ref().err().map(sentence));
-        Written { summary: file, closed: result, incomplete, lost: lost.saturating_add(unwritten), trouble }
+        Written { summary: file, closed: result, incomplete, lost: lost.saturating_add(unwritten), redacted, trouble }
     }
 }

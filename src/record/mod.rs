@@ -69,6 +69,7 @@ use crate::capture::{Reader, Summary};
 use crate::observe::Recorder;
 use crate::wire::http2::Veil;
 use crate::wire::identity::{Sessions, UserBy};
+use crate::wire::redact::{self, Redactor};
 
 use editing::Editing;
 use journal::{Journal, Written};
@@ -121,6 +122,8 @@ pub struct Config {
     pub hints: Http3Hints,
     /// What is kept in the capture.
     pub filter: Filter,
+    /// Replaces secrets before they reach the capture.
+    pub redactor: Option<Redactor>,
 }
 
 /// What becomes of hints of a server that it speaks HTTP/3 as well (RFC 7838): clients that follow them leave the proxy.
@@ -160,6 +163,8 @@ pub struct RecordSummary {
     pub noise: u64,
     /// Exchanges that were seen and are not in the capture at all.
     pub lost: u64,
+    /// What was redacted, when that was asked for.
+    pub redacted: Option<redact::Tally>,
     /// The first thing that went wrong with the file.
     pub trouble: Option<String>,
     /// What is no exchange.
@@ -203,7 +208,7 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, mode, egress, user_by, output, authority, trust, tls, hints, filter } = config;
+    let Config { listen, mode, egress, user_by, output, authority, trust, tls, hints, filter, redactor } = config;
     let TlsOptions { identities, passthrough, auto_passthrough, keylog } = tls;
     let (listeners, addresses) = bind(&listen).await?;
     let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
@@ -221,8 +226,10 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
     let anchor = u64::try_from(anchor.as_nanos()).unwrap_or(u64::MAX);
-    let asks = source(&mode, &addresses);
-    let recorder = Recorder::create(&output, &asks, anchor, Sessions::by(user_by.clone()))
+    let redacted = if redactor.is_some() { ", redacted" } else { "" };
+    let source = format!("{}{redacted}", source(&mode, &addresses));
+    let recorder = Recorder::create(&output, &source, anchor, Sessions::by(user_by.clone()))
+        .map(|recorder| recorder.redacting(redactor))
         .map_err(|source| RecordError::Create { path: output.clone(), source })?;
     let (tee, notes, waiting) = Tee::new();
     let asks_user = user_by.asks_proxy_user();
@@ -260,7 +267,8 @@ impl Config {
         let trust = UpstreamTrust::default();
         let (mode, egress, user_by) = (Mode::default(), Egress::default(), UserBy::default());
         let (tls, hints, filter) = (TlsOptions::default(), Http3Hints::default(), Filter::default());
-        Self { listen: vec![listen], mode, egress, user_by, output, authority, trust, tls, hints, filter }
+        let redactor = None;
+        Self { listen: vec![listen], mode, egress, user_by, output, authority, trust, tls, hints, filter, redactor }
     }
 }
 
@@ -335,12 +343,13 @@ impl Recording {
             writing.join()
         });
         let written = written.await;
-        let Ok(Ok(Written { summary, closed, incomplete, lost, trouble })) = written else {
+        let Ok(Ok(Written { summary, closed, incomplete, lost, redacted, trouble })) = written else {
             return Err(RecordError::Writer);
         };
         let remarks = self.tally.remarks();
         let (left_out, noise) = self.tally.edited();
-        let mut summary = RecordSummary { file: summary, incomplete, left_out, noise, lost, trouble, remarks };
+        let mut summary =
+            RecordSummary { file: summary, incomplete, left_out, noise, lost, redacted, trouble, remarks };
         match closed {
             Ok(()) => Ok(summary),
             Err(source) => {

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod json;
 pub mod leaf;
 pub mod multipart;
+pub mod redact;
 pub mod rows;
 pub mod sniff;
 pub mod socks5;

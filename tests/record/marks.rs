@@ -49,7 +49,7 @@ fn what_begins_between_two_marks_belongs_to_the_transaction() {
     let (one, two) = (Some("check out"), Some("päy"));
     let expected = [("/0", None), ("/1", one), ("/2", one), ("/3", two), ("/4", Some("the end")), ("/5", None)];
     assert_eq!(labels(&recorded.exchanges), expected.map(|(path, label)| (path.to_owned(), label)));
-    let summary = overdub(recorded._dir.path(), &["inspect", "test.dub"]).output().unwrap();
+    let summary = overdub(recorded.dir.path(), &["inspect", "test.dub"]).output().unwrap();
     let summary = text(&summary.stdout);
     assert!(summary.contains("\nmarks      check out (2), päy (1), the end (1)\n"), "{summary}");
 }

@@ -22,7 +22,7 @@ fn browser_noise_is_tagged_counted_and_kept() {
     assert_eq!(recorded.response_body(&recorded.exchanges[1]), b"{}");
     let inspect = |arguments: &[&str]| {
         let arguments = [&["inspect", "test.dub"], arguments].concat();
-        text(&overdub(recorded._dir.path(), &arguments).output().unwrap().stdout)
+        text(&overdub(recorded.dir.path(), &arguments).output().unwrap().stdout)
     };
     let summary = inspect(&[]);
     assert!(summary.contains("\nnoise      1 exchange "), "{summary}");

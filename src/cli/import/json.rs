@@ -22,6 +22,15 @@ pub(super) fn summary(report: &Report) -> Value {
         "stopped": report.stopped,
         "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
+    if let Some(tally) = written.redacted {
+        all["redacted"] = json!({
+            "values": tally.values,
+            "late": tally.late,
+            "local_only": tally.short,
+            "forgotten": tally.forgotten,
+            "left_out": tally.left_out,
+        });
+    }
     let (name, details) = match &report.details {
         Details::Packets(packets) => ("packets", packets_of(packets)),
         Details::Har(summaries) => ("har", summaries.iter().map(har_of).collect()),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::cli::Console;
 use crate::cli::inspect::{count, size};
+use crate::cli::redact;
 use crate::import::packets::PacketReport;
 use crate::import::{Details, Report, goreplay, har, mitmproxy};
 use crate::report::escape_terminal;
@@ -30,6 +31,7 @@ pub(super) fn tell(console: Console, report: &Report, output: &Path) {
         size(file.file_bytes)
     ));
     table(console, "incomplete exchanges:", &written.incomplete);
+    written.redacted.iter().for_each(|tally| redact::tell(console, tally));
     match &report.details {
         Details::Packets(packets) => tell_packets(console, packets),
         Details::Har(summaries) => summaries.iter().for_each(|summary| tell_har(console, summary)),

@@ -10,6 +10,7 @@ use crate::capture::{CaptureError, Summary};
 use crate::model::{Exchange, Headers, Incomplete, Nanos, Request, Response, Side, Span, Timing, Transport};
 use crate::observe::recorder::Finished;
 use crate::observe::streams::{ConnectionId, Ending, Streams};
+use crate::wire::redact::Tally;
 use crate::wire::websocket;
 
 use super::desk::{Context, More};
@@ -65,6 +66,8 @@ pub struct Closed {
     pub incomplete: BTreeMap<String, u64>,
     /// Exchanges that it did not take.
     pub unwritten: u64,
+    /// What was redacted, when that was asked for.
+    pub redacted: Option<Tally>,
     /// Whether it could be closed.
     pub result: Result<(), CaptureError>,
 }
@@ -214,8 +217,8 @@ impl Conversations {
             self.broken_off(id, at, Ending::Stopped);
         }
         let unwritten = self.desk.unwritten;
-        let (Finished { file, incomplete }, result) = self.desk.recorder.close_anyway();
-        Closed { file, incomplete, unwritten, result }
+        let (Finished { file, incomplete, redacted }, result) = self.desk.recorder.close_anyway();
+        Closed { file, incomplete, unwritten, redacted, result }
     }
 }
 
