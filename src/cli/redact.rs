@@ -12,7 +12,7 @@ use crate::wire::redact::{Key, Redactor, Rules, RulesError, Tally};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Flags {
-    /// Replace secrets and personal data by pseudonyms of the same shape before they reach the capture ([redact] in
+    /// Replace secrets and personal data by pseudonyms of the same shape before they reach the capture (section `redact` of
     /// overdub.toml says more of what)
     #[arg(long, env = "OVERDUB_REDACT", value_parser = clap::builder::FalseyValueParser::new())]
     redact: bool,
