@@ -15,7 +15,7 @@ use crate::observe::tls::Keyring;
 
 use crate::wire::redact;
 
-use super::editing::Editing;
+use super::curation::Curation;
 use super::link::Clock;
 use super::tally::{Notice, Tally};
 use super::tee::{Ending, Key, Note, Waiting};
@@ -52,9 +52,9 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Into this recorder, by this clock; trouble is told to `tally`.
-    pub(super) fn new(recorder: Recorder, clock: Clock, editing: Editing, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(recorder: Recorder, clock: Clock, curation: Curation, tally: Arc<Tally>) -> Self {
         let mut conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
-        conversations.edited_by(Box::new(editing));
+        conversations.curated_by(Box::new(curation));
         Self { conversations, open: HashMap::new(), dirty: false, trouble: None, tally, clock }
     }
 

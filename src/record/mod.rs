@@ -12,10 +12,10 @@ mod authority;
 mod chain;
 mod client;
 mod connection;
+mod curation;
 mod dial;
 mod distrust;
 mod edited;
-mod editing;
 mod editor;
 mod error;
 mod explained;
@@ -71,7 +71,7 @@ use crate::wire::http2::Veil;
 use crate::wire::identity::{Sessions, UserBy};
 use crate::wire::redact::{self, Redactor};
 
-use editing::Editing;
+use curation::Curation;
 use journal::{Journal, Written};
 use keylog::{Keylog, KeylogFile};
 use link::Clock;
@@ -233,7 +233,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         .map_err(|source| RecordError::Create { path: output.clone(), source })?;
     let (tee, notes, waiting) = Tee::new();
     let asks_user = user_by.asks_proxy_user();
-    let journal = Journal::new(recorder, clock, Editing::new(filter, hints, tally.clone()), tally.clone());
+    let journal = Journal::new(recorder, clock, Curation::new(filter, hints, tally.clone()), tally.clone());
     let writing = thread::Builder::new()
         .name("overdub-writer".into())
         .spawn(move || journal.run(&notes, &waiting))
@@ -347,7 +347,7 @@ impl Recording {
             return Err(RecordError::Writer);
         };
         let remarks = self.tally.remarks();
-        let (left_out, noise) = self.tally.edited();
+        let (left_out, noise) = self.tally.curated();
         let mut summary =
             RecordSummary { file: summary, incomplete, left_out, noise, lost, redacted, trouble, remarks };
         match closed {

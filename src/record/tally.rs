@@ -258,7 +258,7 @@ impl Tally {
     }
 
     /// Exchanges that were left out, by what did; and how many are noise.
-    pub(super) fn edited(&self) -> (BTreeMap<String, u64>, u64) {
+    pub(super) fn curated(&self) -> (BTreeMap<String, u64>, u64) {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         (counts.left_out.clone(), counts.noise)
     }

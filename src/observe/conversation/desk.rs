@@ -7,7 +7,7 @@ use crate::observe::streams::UnixNanos;
 use crate::observe::tls::Keyring;
 use crate::wire::http1::{RequestHead, ResponseHead, Spares};
 
-use super::editor::{Editor, Verdict};
+use super::curator::{Curator, Verdict};
 use super::path::Path;
 use super::tally::Tally;
 
@@ -22,7 +22,7 @@ pub(super) struct Desk {
     stance: Stance,
     /// There was trouble: nothing more is written.
     failed: bool,
-    pub(super) editor: Option<Box<dyn Editor>>,
+    pub(super) curator: Option<Box<dyn Curator>>,
     /// Exchanges that the capture did not take.
     pub(super) unwritten: u64,
 }
@@ -61,7 +61,7 @@ impl Desk {
             trouble: None,
             stance,
             failed: false,
-            editor: None,
+            curator: None,
             unwritten: 0,
         }
     }
@@ -91,8 +91,8 @@ impl Desk {
             return None;
         }
         let mut draft = self.recorder.begin_anyway(request, timing, transport);
-        if let Some(editor) = &mut self.editor
-            && editor.begun(&mut draft.exchange) == Verdict::LeaveOut
+        if let Some(curator) = &mut self.curator
+            && curator.begun(&mut draft.exchange) == Verdict::LeaveOut
         {
             draft.leave_out();
         }
@@ -114,9 +114,9 @@ impl Desk {
 
     pub(super) fn response(&mut self, draft: &mut Draft, response: Response) {
         self.recorder.response(draft, response);
-        if let Some(editor) = &mut self.editor
+        if let Some(curator) = &mut self.curator
             && !draft.is_left_out()
-            && editor.answered(&mut draft.exchange) == Verdict::LeaveOut
+            && curator.answered(&mut draft.exchange) == Verdict::LeaveOut
         {
             draft.leave_out();
         }
@@ -140,8 +140,8 @@ impl Desk {
         }
         let Put { exchange, written, trouble } = self.recorder.put(draft);
         self.note(trouble.map_or(Ok(()), Err));
-        if let Some(editor) = &mut self.editor {
-            editor.over(&exchange);
+        if let Some(curator) = &mut self.curator {
+            curator.over(&exchange);
         }
         if !written {
             self.unwritten += 1;

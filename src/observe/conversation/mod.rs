@@ -3,8 +3,8 @@
 //! Feed [`Conversations`] through [`Streams`]. Knows nothing of packets. Memory: the unread bytes of heads, and exchanges
 //! under way.
 
+mod curator;
 mod desk;
-mod editor;
 mod http1;
 mod http2;
 mod inside;
@@ -36,8 +36,8 @@ use desk::{Context, Desk};
 use path::Path;
 use talk::{Layer, Talk};
 
+pub use curator::{Curator, Verdict};
 pub use desk::Stance;
-pub use editor::{Editor, Verdict};
 pub use path::Secured;
 pub use relayed::{Closed, Relayed, Speaks, Underway};
 pub use tally::{OTHERS, Tally, Traffic};

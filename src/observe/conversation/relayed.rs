@@ -13,8 +13,8 @@ use crate::observe::streams::{ConnectionId, Ending, Streams};
 use crate::wire::redact::Tally;
 use crate::wire::websocket;
 
+use super::curator::Curator;
 use super::desk::{Context, More};
-use super::editor::Editor;
 use super::http2::Http2;
 use super::open::Open;
 use super::path::{Path, Secured};
@@ -92,8 +92,8 @@ impl Underway {
 /// For who reads HTTP itself.
 impl Conversations {
     /// Has a say from now on.
-    pub fn edited_by(&mut self, editor: Box<dyn Editor>) {
-        self.desk.editor = Some(editor);
+    pub fn curated_by(&mut self, curator: Box<dyn Curator>) {
+        self.desk.curator = Some(curator);
     }
 
     /// Begins an exchange. None when the capture takes no more.

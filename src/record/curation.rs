@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::model::{Exchange, Remark};
-use crate::observe::conversation::{Editor, Verdict};
+use crate::observe::conversation::{Curator, Verdict};
 
 use super::Http3Hints;
 use super::filter::{self, Filter};
@@ -12,15 +12,15 @@ use super::marks::{self, Label};
 use super::noise;
 use super::tally::Tally;
 
-/// Edits one recording.
+/// Curates one recording.
 #[derive(Debug)]
-pub(super) struct Editing {
+pub(super) struct Curation {
     filter: Filter,
     hints: Http3Hints,
     tally: Arc<Tally>,
 }
 
-impl Editing {
+impl Curation {
     /// Counts and lists go to `tally`.
     pub(super) fn new(filter: Filter, hints: Http3Hints, tally: Arc<Tally>) -> Self {
         Self { filter, hints, tally }
@@ -37,7 +37,7 @@ impl Editing {
     }
 }
 
-impl Editor for Editing {
+impl Curator for Curation {
     fn begun(&mut self, exchange: &mut Exchange) -> Verdict {
         let request = &mut exchange.request;
         // The relay of HTTP/1 has taken it out; where only bytes pass it went on.

@@ -11,8 +11,8 @@ pub enum Verdict {
     LeaveOut,
 }
 
-/// Edits exchanges on their way to the capture. An exchange that was left out is not asked about again.
-pub trait Editor: std::fmt::Debug + Send {
+/// Curates exchanges on their way to the capture. An exchange that was left out is not asked about again.
+pub trait Curator: std::fmt::Debug + Send {
     /// Its request's head is known.
     fn begun(&mut self, exchange: &mut Exchange) -> Verdict;
     /// Its final response's head is known.
