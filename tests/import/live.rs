@@ -10,6 +10,8 @@ use std::time::Duration;
 use overdub::capture::Reader;
 use overdub::model::{BodySource, Exchange, Headers};
 use overdub::record::{self, CertificateAuthority, Config, UpstreamTrust};
+use overdub::wire::http2::Frames;
+use overdub::wire::http2::hpack::{Encoder, Strings};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -219,26 +221,101 @@ fn the_same_traffic_recorded_live_and_imported_from_packets_gives_equal_exchange
     }
 }
 
+/// Frames of both sides: a call of gRPC with trailers, a request with a cookie, a stream that the server resets.
+fn frames() -> (Vec<u8>, Vec<u8>) {
+    let (mut client, mut server) = (Encoder::new(Strings::Huffman), Encoder::new(Strings::Huffman));
+    let (mut asked, mut said) = (Frames::new(), Frames::new());
+    asked.preface().settings(&[]);
+    let mut ask = |asked: &mut Frames, stream, method: &[u8], path: &[u8], more: &[(&[u8], &[u8])], end| {
+        let mut fields: Vec<(&[u8], &[u8])> =
+            vec![(b":method", method), (b":scheme", b"http"), (b":authority", b"shop.test"), (b":path", path)];
+        fields.extend_from_slice(more);
+        asked.headers(stream, &client.block(&fields), end);
+    };
+    ask(&mut asked, 1, b"POST", b"/shop.Cart/List", &[(b"content-type", b"application/grpc")], false);
+    asked.data(1, b"\0\0\0\0\x02hi", true);
+    ask(&mut asked, 3, b"GET", b"/page?x=1", &[(b"cookie", b"sid=0123456789abcdef")], true);
+    ask(&mut asked, 5, b"GET", b"/slow", &[], true);
+    said.settings(&[(3, 100)]).settings_ack();
+    let head = server.block(&[(b":status", b"200"), (b"content-type", b"application/grpc")]);
+    said.headers(1, &head, false).data(1, b"\0\0\0\0\x03one", false);
+    said.headers(1, &server.block(&[(b"grpc-status", b"0")]), true).reset(5, 7);
+    let head = server.block(&[(b":status", b"200"), (b"content-type", b"text/plain"), (b"set-cookie", b"a=1")]);
+    said.headers(3, &head, false).data(3, b"hello", true);
+    (asked.bytes, said.bytes)
+}
+
+#[test]
+fn http2_recorded_live_and_imported_from_packets_gives_equal_exchanges_and_messages() {
+    let (asked, said) = frames();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (length, answer) = (asked.len(), said.clone());
+    let tap = Tap::in_front_of(listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        stream.write_all(&answer).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    recording(&at("live.dub"), UpstreamTrust::default(), |mut stream, _| {
+        tunnel(&mut stream, &tap.address.to_string());
+        stream.write_all(&asked).unwrap();
+        stream.read_exact(&mut vec![0; said.len()]).unwrap();
+    });
+    server.join().unwrap();
+    std::fs::write(at("tap.pcap"), tap.pcap()).unwrap();
+    let done = overdub().arg("import").arg(at("tap.pcap")).arg("-o").arg(at("imported.dub")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told = |name: &str| {
+        let (reader, all) = exchanges(&at(name));
+        let mut told: Vec<String> = all
+            .iter()
+            .map(|exchange| {
+                let said = reader.messages(exchange.id).unwrap();
+                let said = said.iter().map(|m| (m.from, m.kind, reader.load(&m.body, u64::MAX).unwrap()));
+                format!("{}\n  {:?}", content(&reader, exchange), said.collect::<Vec<_>>())
+            })
+            .collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told("live.dub").len(), 3);
+    assert_eq!(told("live.dub"), told("imported.dub"));
+}
+
 fn record_live(output: &Path, tap: &Tap, secure: bool, root: CertificateDer<'static>) {
+    let trust = UpstreamTrust { system: false, extra: vec![root], insecure: false };
+    recording(output, trust, |mut stream, proxy_root| {
+        if secure {
+            let host = format!("localhost:{}", tap.address.port());
+            tunnel(&mut stream, &host);
+            let mut roots = RootCertStore::empty();
+            roots.add(proxy_root).unwrap();
+            let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+            let name = ServerName::try_from("localhost").unwrap();
+            ask(StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream), "", &host);
+        } else {
+            ask(&mut stream, &format!("http://{}", tap.address), &tap.address.to_string());
+        }
+    });
+}
+
+fn tunnel(stream: &mut TcpStream, to: &str) {
+    write!(stream, "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").unwrap();
+    read_until(stream, b"\r\n\r\n").unwrap();
+}
+
+/// Records what one client of the proxy does, who may trust the proxy's root.
+fn recording(output: &Path, trust: UpstreamTrust, client: impl FnOnce(TcpStream, CertificateDer<'static>)) {
     let authority = CertificateAuthority::ephemeral().unwrap();
     let proxy_root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
-    let trust = UpstreamTrust { system: false, extra: vec![root], insecure: false };
     let config = Config { trust, ..Config::new("127.0.0.1:0".parse().unwrap(), output.to_owned(), authority) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let recording = runtime.block_on(record::start(config)).unwrap();
-    let mut stream = TcpStream::connect(recording.address()).unwrap();
+    let stream = TcpStream::connect(recording.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    if secure {
-        let host = format!("localhost:{}", tap.address.port());
-        write!(stream, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
-        read_until(&mut stream, b"\r\n\r\n").unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(proxy_root).unwrap();
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        ask(StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream), "", &host);
-    } else {
-        ask(&mut stream, &format!("http://{}", tap.address), &tap.address.to_string());
-    }
+    client(stream, proxy_root);
     runtime.block_on(recording.stop()).unwrap();
 }
