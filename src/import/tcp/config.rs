@@ -36,7 +36,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            connections: 40_000,
+            connections: 32_000,
             idle: Duration::from_secs(600),
             linger: Duration::from_secs(60),
             reset_linger: Duration::from_secs(2),
