@@ -21,7 +21,7 @@ mod trace;
 
 use std::borrow::Cow;
 
-use crate::model::{BodySource, DataTable, Session};
+use crate::model::{BodySource, DataTable, Exchange, Session};
 use crate::rules::RuleSet;
 
 /// Whether the table of well-known token names counts as evidence.
@@ -35,7 +35,7 @@ pub enum Prior {
 
 /// The rules that make these sessions replayable. Same input, same rules.
 pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&DataTable>, prior: Prior) -> RuleSet {
-    let sessions = with_known_requests(sessions);
+    let sessions = of_users(sessions);
     let traces: Vec<trace::Trace<'_>> = sessions.iter().map(|session| trace::Trace::new(session, bodies)).collect();
     let parameters = parameters::find(&traces, data);
     let needles = trace::needles(&traces);
@@ -51,12 +51,14 @@ pub fn correlate(sessions: &[Session], bodies: &dyn BodySource, data: Option<&Da
     assemble::assemble(&traces, &parameters, findings)
 }
 
-/// Without the exchanges whose request was not captured: they have no endpoint that a rule could name.
-fn with_known_requests(sessions: &[Session]) -> Cow<'_, [Session]> {
-    if sessions.iter().flat_map(|session| &session.exchanges).all(|exchange| !exchange.request.method.is_empty()) {
+/// Without the exchanges whose request was not captured, which have no endpoint that a rule could name, and without what is
+/// no part of what the users asked for: noise, tunnels, WebSockets.
+fn of_users(sessions: &[Session]) -> Cow<'_, [Session]> {
+    let counts = |exchange: &Exchange| !exchange.request.method.is_empty() && exchange.aside().is_none();
+    if sessions.iter().flat_map(|session| &session.exchanges).all(counts) {
         return Cow::Borrowed(sessions);
     }
-    let mut known = sessions.to_vec();
-    known.iter_mut().for_each(|session| session.exchanges.retain(|exchange| !exchange.request.method.is_empty()));
-    Cow::Owned(known)
+    let mut left = sessions.to_vec();
+    left.iter_mut().for_each(|session| session.exchanges.retain(counts));
+    Cow::Owned(left)
 }

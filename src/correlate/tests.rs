@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    DataTable, Exchange, ExchangeId, Headers, MemoryBodies, Nanos, Origin, Request, Response, Session, SessionId,
-    SessionInfo, Timing, Transport, Version,
+    DataTable, Exchange, ExchangeId, Headers, Incomplete, MemoryBodies, Nanos, Origin, Remark, Request, Response,
+    Session, SessionId, SessionInfo, Timing, Transport, Version,
 };
 use crate::rules::RuleSet;
 
@@ -396,4 +396,30 @@ fn an_exchange_whose_request_was_not_captured_makes_no_rule() {
     let rules = story.rules(None);
     assert!(rules.variables.is_empty(), "{rules:?}");
     assert_eq!(rules.unexplained.len(), 1, "{rules:?}");
+}
+
+#[test]
+fn what_no_user_asked_for_neither_gives_values_nor_has_any_to_explain() {
+    let asides: [fn(&mut Exchange); 3] = [
+        |e| e.remarks.push(Remark::noise("Chromium updates")),
+        |e| {
+            e.request.method = "CONNECT".into();
+            e.incomplete = Some(Incomplete::Upgraded("something that is not HTTP".into()));
+        },
+        |e| e.response.as_mut().unwrap().status = 101,
+    ];
+    let field = format!(r#"<form action="/do" method=post><input name=csrf value="{TOKEN}"></form>"#);
+    for aside in asides {
+        let mut source = Story::default();
+        source.page("/form", &field).form("/do", &format!("csrf={TOKEN}"), "200", "ok");
+        aside(&mut source.sessions[0].exchanges[0]);
+        let rules = source.rules(None);
+        assert_eq!((rules.variables.len(), rules.unexplained.len()), (0, 1), "no source: {rules:?}");
+        let mut sink = Story::default();
+        sink.page("/form", &field).form("/do", &format!("csrf={TOKEN}&other=kq83JfhA01kdP4xZ"), "200", "ok");
+        assert_eq!((sink.rules(None).variables.len(), sink.rules(None).unexplained.len()), (1, 1));
+        aside(&mut sink.sessions[0].exchanges[1]);
+        let rules = sink.rules(None);
+        assert_eq!((rules.variables.len(), rules.unexplained.len()), (0, 0), "no sink: {rules:?}");
+    }
 }

@@ -22,14 +22,18 @@ pub struct Recorder {
 
 impl Recorder {
     /// Counts one recorded exchange under the name of its endpoint. An exchange that the client broke off, or that was
-    /// cut by the end of the recording, says nothing about the server and is counted as not measured.
+    /// cut by the end of the recording, says nothing about the server and is counted as not measured. What is no part of what
+    /// a user asked for, and so is never replayed, is left out.
     pub fn add(&mut self, endpoint: &str, exchange: &Exchange) {
+        if exchange.aside().is_some() {
+            return;
+        }
         if self.sessions.insert(exchange.session) {
             self.aggregate.sessions.started += 1;
             self.aggregate.sessions.completed += 1;
         }
         let outcome = match (&exchange.incomplete, &exchange.response) {
-            (None, Some(_)) | (Some(Incomplete::Upgraded(_) | Incomplete::NotRecorded(_)), Some(_)) => Outcome::Ok,
+            (None | Some(Incomplete::NotRecorded(_)), Some(_)) => Outcome::Ok,
             (Some(Incomplete::Connect(_)), _) => Outcome::Failed(Failure::Connect),
             (Some(Incomplete::Upstream(_)), _) => Outcome::Failed(Failure::Closed),
             _ => {

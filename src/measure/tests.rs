@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Body, Exchange, ExchangeId, Headers, Incomplete, Nanos, Origin, Request, Response, Scheme, SessionId, Span, Timing,
-    Transport, Version,
+    Body, Exchange, ExchangeId, Headers, Incomplete, Nanos, Origin, Remark, Request, Response, Scheme, SessionId, Span,
+    Timing, Transport, Version,
 };
 
 use super::*;
@@ -358,7 +358,7 @@ fn recorded_exchanges_that_say_nothing_of_the_server_are_not_measured() {
         (Incomplete::Stopped, true),
         (Incomplete::Upstream("reset".to_owned()), false),
         (Incomplete::Connect("refused".to_owned()), false),
-        (Incomplete::Upgraded("websocket".to_owned()), true),
+        (Incomplete::NotRecorded("disk full".to_owned()), true),
     ] {
         let mut exchange = exchange(0);
         exchange.incomplete = Some(incomplete);
@@ -368,8 +368,29 @@ fn recorded_exchanges_that_say_nothing_of_the_server_are_not_measured() {
     let run = recorder.finish(info(RunKind::Recorded));
     let counts = run.exchanges();
     assert_eq!((counts.sent, counts.ok, counts.failed, counts.skipped), (3, 1, 2, 2));
-    assert_eq!(run.all(|e| &e.wait).count(), 1, "an upgrade has a wait but no end");
+    assert_eq!(run.all(|e| &e.wait).count(), 1, "what is cut has a wait but no end");
     assert_eq!(run.all(|e| &e.service).count(), 0);
+}
+
+#[test]
+fn what_no_user_asked_for_is_no_part_of_the_recorded_baseline() {
+    let mut recorder = Recorder::default();
+    let mut noise = exchange(0);
+    noise.session = SessionId(2);
+    noise.remarks.push(Remark::noise("Chromium updates"));
+    let mut tunnel = exchange(0);
+    tunnel.request.method = "CONNECT".into();
+    tunnel.incomplete = Some(Incomplete::Upgraded("something that is not HTTP".into()));
+    let mut socket = exchange(0);
+    socket.response.as_mut().unwrap().status = 101;
+    for aside in [&noise, &tunnel, &socket] {
+        recorder.add("GET http://aside.test/", aside);
+    }
+    recorder.add("GET http://shop.test/", &exchange(0));
+    let run = recorder.finish(info(RunKind::Recorded));
+    let counts = run.exchanges();
+    assert_eq!((counts.sent, counts.skipped, run.not_sent, run.sessions.started), (1, 0, 0, 1));
+    assert_eq!(run.endpoints.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["GET http://shop.test/"]);
 }
 
 #[test]

@@ -280,3 +280,53 @@ pub struct Exchange {
     /// How it was seen.
     pub remarks: Vec<Remark>,
 }
+
+/// What makes an exchange no part of what its user asked of a site by HTTP: it is kept and shown, and neither correlated,
+/// replayed nor measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// The browser or the system asked for itself.
+    Noise,
+    /// A handshake after which messages go both ways.
+    WebSocket,
+    /// A tunnel of bytes.
+    Tunnel,
+    /// The connection went on as something else.
+    Upgrade,
+}
+
+impl Exchange {
+    /// What makes it no part of what its user asked for; none when nothing does.
+    pub fn aside(&self) -> Option<Aside> {
+        if self.remarks.iter().any(|remark| remark.as_noise().is_some()) {
+            return Some(Aside::Noise);
+        }
+        let status = self.response.as_ref().map_or(0, |response| response.status);
+        let names = |fields: &Headers, field: &str| {
+            fields.all(field).any(|value| value.to_ascii_lowercase().windows(9).any(|part| part == b"websocket"))
+        };
+        let (asked, answered) = (&self.request.headers, self.response.as_ref().map(|response| &response.headers));
+        let switched = matches!(self.incomplete, Some(Incomplete::Upgraded(_)));
+        if self.request.method == "CONNECT" {
+            // RFC 8441 §4.
+            let socket = names(asked, ":protocol");
+            return Some(if socket { Aside::WebSocket } else { Aside::Tunnel });
+        }
+        if status != 101 && !switched {
+            return None;
+        }
+        let socket = names(asked, "upgrade") || answered.is_some_and(|fields| names(fields, "upgrade"));
+        Some(if socket { Aside::WebSocket } else { Aside::Upgrade })
+    }
+}
+
+impl std::fmt::Display for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Noise => "browser noise",
+            Self::WebSocket => "WebSockets are not replayed yet",
+            Self::Tunnel => "a tunnel of bytes that are not HTTP",
+            Self::Upgrade => "upgraded connections are not replayed yet",
+        })
+    }
+}

@@ -13,7 +13,7 @@ mod url;
 pub use body::{Body, BodyError, BodySource, CHUNK_BYTES, ChunkId, MemoryBodies};
 pub use data::DataTable;
 pub use exchange::{
-    Exchange, ExchangeId, Headers, Incomplete, Remark, Request, Response, Side, Timing, Transport, Version,
+    Aside, Exchange, ExchangeId, Headers, Incomplete, Remark, Request, Response, Side, Timing, Transport, Version,
 };
 pub use message::{Message, MessageKind};
 pub use session::{Session, SessionId, SessionInfo};

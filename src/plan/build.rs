@@ -1,10 +1,11 @@
 //! Builds a plan.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{BodySource, Exchange, Incomplete, Nanos, Origin, Remark, Session, Side};
+use crate::model::{BodySource, Exchange, Nanos, Origin, Remark, Session, Side};
 use crate::rules::{Endpoint, RuleSet, looks_variable, occurrences, url};
 
 use super::compile::{Slots, compile};
@@ -49,9 +50,10 @@ pub fn plan(
     rules: &RuleSet,
     workload: &Workload,
 ) -> Result<Plan, PlanError> {
+    let (sessions, skipped) = without_asides(sessions);
+    let sessions = &*sessions;
     let targets = Targets::new(sessions, &workload.targets)?;
-    let mut builder =
-        Builder { rules, targets, endpoints: Vec::new(), known: HashMap::new(), skipped: BTreeMap::new() };
+    let mut builder = Builder { rules, targets, endpoints: Vec::new(), known: HashMap::new(), skipped };
     let mut scripts = Vec::new();
     let mut recorded_rows = Vec::new();
     for session in sessions {
@@ -92,6 +94,26 @@ pub fn plan(
 /// The name under which an exchange is measured when no plan is at hand: its path folded by look alone.
 pub fn endpoint_name(exchange: &Exchange) -> String {
     Endpoint::of(&exchange.request).to_string()
+}
+
+/// Exchanges that are not played: how many by origin and reason.
+type Unplayed = BTreeMap<(String, String), u64>;
+
+/// The sessions without what is no part of what their users asked for, and how much that was: it neither gives values nor
+/// takes time.
+fn without_asides(sessions: &[Session]) -> (Cow<'_, [Session]>, Unplayed) {
+    let mut skipped = Unplayed::new();
+    for exchange in sessions.iter().flat_map(|session| &session.exchanges) {
+        if let Some(aside) = exchange.aside() {
+            *skipped.entry((exchange.request.origin.to_string(), aside.to_string())).or_default() += 1;
+        }
+    }
+    if skipped.is_empty() {
+        return (Cow::Borrowed(sessions), skipped);
+    }
+    let mut rest = sessions.to_vec();
+    rest.iter_mut().for_each(|session| session.exchanges.retain(|exchange| exchange.aside().is_none()));
+    (Cow::Owned(rest), skipped)
 }
 
 /// Recorded origins and where their requests go.
@@ -139,7 +161,7 @@ struct Builder<'a> {
     targets: Targets,
     endpoints: Vec<String>,
     known: HashMap<String, u32>,
-    skipped: BTreeMap<(String, String), u64>,
+    skipped: Unplayed,
 }
 
 /// A bound source: this step's extraction of this rule gives the variable.
@@ -216,8 +238,6 @@ impl Builder<'_> {
     fn plays(&mut self, exchange: &Exchange) -> bool {
         let reason = if !self.targets.by_recorded.contains_key(&exchange.request.origin) {
             "not a target"
-        } else if switches_protocol(exchange) {
-            "upgraded connections are not replayed yet"
         } else if exchange.response.is_none() {
             "no answer was recorded"
         } else if exchange.timing.request_done.is_none() && exchange.incomplete.is_some() {
@@ -338,13 +358,6 @@ fn varying_segments(own: &Resolved, recorded: &[&str], rules: &RuleSet, exchange
         }
     });
     found
-}
-
-/// Whether the connection went on as something else than HTTP, recorded or not.
-fn switches_protocol(exchange: &Exchange) -> bool {
-    matches!(exchange.incomplete, Some(Incomplete::Upgraded(_)))
-        || exchange.response.as_ref().is_some_and(|response| response.status == 101)
-        || exchange.request.method == "CONNECT"
 }
 
 /// Whether what was sent cannot be known: to send something else would be made up.

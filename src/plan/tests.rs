@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    DataTable, Exchange, ExchangeId, Headers, MemoryBodies, Nanos, Origin, Remark, Request, Response, Session,
-    SessionId, SessionInfo, Side, Timing, Transport, Version,
+    DataTable, Exchange, ExchangeId, Headers, Incomplete, MemoryBodies, Nanos, Origin, Remark, Request, Response,
+    Session, SessionId, SessionInfo, Side, Timing, Transport, Version,
 };
 use crate::rules::{Endpoint, ParameterRule, Place, RuleSet, Source, VariableRule};
 
@@ -276,4 +276,57 @@ fn what_the_capture_does_not_hold_is_neither_sent_nor_asked_for() {
     assert_eq!(plan.scripts[0].steps[0].expect.kind, PageKind::Unknown);
     let reasons: Vec<(&str, u64)> = plan.skipped.iter().map(|s| (s.reason.as_str(), s.exchanges)).collect();
     assert_eq!(reasons, [("the request is not all in the capture", 2)]);
+}
+
+#[test]
+fn what_no_user_asked_for_is_skipped_with_its_reason_and_stands_in_nobodys_way() {
+    let mut told = shop();
+    let sessions = std::slice::from_ref(&told.session);
+    let plain = plan(sessions, &told.bodies, &RuleSet::default(), &workload(Users::Multiplied(1), None)).unwrap();
+    let aside = |change: &dyn Fn(&mut Exchange)| {
+        let mut exchange = told.session.exchanges[0].clone();
+        exchange.id = ExchangeId(900);
+        change(&mut exchange);
+        exchange
+    };
+    let noise = |origin: &str| {
+        aside(&|e| {
+            e.request.origin = origin.parse().unwrap();
+            e.remarks.push(Remark::noise("Chromium updates"));
+        })
+    };
+    let tunnel = aside(&|e| {
+        e.request.method = "CONNECT".into();
+        e.incomplete = Some(Incomplete::Upgraded("something that is not HTTP".into()));
+    });
+    let socket = aside(&|e| {
+        e.request.headers.push("Upgrade", "websocket");
+        e.response.as_mut().unwrap().status = 101;
+    });
+    let extended = aside(&|e| {
+        e.request.method = "CONNECT".into();
+        e.request.headers.push(":protocol", "websocket");
+    });
+    let other = aside(&|e| e.incomplete = Some(Incomplete::Upgraded("echo".into())));
+    let mut before = vec![noise(ORIGIN), tunnel, socket, extended, other];
+    // More of it than of the shop, and none of it its target.
+    before.extend(std::iter::repeat_with(|| noise("https://updates.test")).take(20));
+    let count = told.session.exchanges.len();
+    told.session.exchanges.splice(0..0, before);
+    let plan = plan(&[told.session], &told.bodies, &RuleSet::default(), &workload(Users::Multiplied(1), None)).unwrap();
+    assert_eq!(plan.scripts[0].steps.len(), count);
+    assert_eq!(format!("{:?}", plan.scripts), format!("{:?}", plain.scripts));
+    let mut skipped: Vec<(&str, &str, u64)> =
+        plan.skipped.iter().map(|s| (s.origin.as_str(), s.reason.as_str(), s.exchanges)).collect();
+    skipped.sort_unstable();
+    assert_eq!(
+        skipped,
+        [
+            (ORIGIN, "WebSockets are not replayed yet", 2),
+            (ORIGIN, "a tunnel of bytes that are not HTTP", 1),
+            (ORIGIN, "browser noise", 1),
+            (ORIGIN, "upgraded connections are not replayed yet", 1),
+            ("https://updates.test", "browser noise", 20),
+        ]
+    );
 }

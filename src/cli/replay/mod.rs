@@ -214,13 +214,19 @@ fn check_out(arguments: &Arguments) -> Result<(), CliError> {
 fn no_target(path: &Path, reader: &Reader) -> Result<CliError, CliError> {
     let mut origins: BTreeMap<Origin, u64> = BTreeMap::new();
     for exchange in reader.exchanges() {
-        *origins.entry(exchange.map_err(|e| cannot_read(path, &e))?.request.origin).or_default() += 1;
+        let exchange = exchange.map_err(|e| cannot_read(path, &e))?;
+        if exchange.aside().is_none() {
+            *origins.entry(exchange.request.origin).or_default() += 1;
+        }
     }
     let mut origins: Vec<(Origin, u64)> = origins.into_iter().collect();
     origins.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
     let mut sentence = String::from("--target is needed: replay contacts no host that is not named");
     let Some((main, _)) = origins.first() else {
-        return Ok(CliError::new(Exit::Usage, format!("{sentence}; the capture holds no exchanges")));
+        return Ok(CliError::new(
+            Exit::Usage,
+            format!("{sentence}; the capture holds no exchange that could be replayed"),
+        ));
     };
     sentence.push_str("\nThe capture's origins:\n");
     for (origin, count) in &origins {
