@@ -3,6 +3,7 @@
 mod browser;
 mod command;
 mod companion;
+mod credentials;
 mod invitation;
 mod qr;
 
@@ -40,6 +41,8 @@ pub struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     modes: modes::Flags,
+    #[command(flatten)]
+    credentials: credentials::Flags,
     /// PEM file with certificates to trust in servers, beside the system's (may repeat)
     #[arg(long, env = "OVERDUB_UPSTREAM_CA", value_name = "FILE", value_delimiter = ',')]
     upstream_ca: Vec<PathBuf>,
@@ -92,6 +95,13 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let modes::Settings { listen, mode, egress, user_by } = arguments.modes.settings()?;
     let guide = modes::Guide::of(&mode);
     let invitation = arguments.companion.invitation()?;
+    let place = credentials::Place {
+        asks: guide.asks(),
+        is_reachable: listen.iter().any(|address| !address.ip().to_canonical().is_loopback()),
+        has_companion: !matches!(invitation, Invitation::Nobody),
+        is_quiet: arguments.quiet,
+    };
+    let door = arguments.credentials.door(place)?;
     let authority = arguments.directory.authority()?;
     let root = authority.certificate_path().map(Path::to_owned).unwrap_or_default();
     let mut host = Host::of(&authority, listen[0]);
@@ -99,6 +109,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         listen,
         mode,
         egress,
+        door: door.door().clone(),
         user_by,
         output: output.clone(),
         authority,
@@ -122,7 +133,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             Signals::listen().map_err(|error| CliError::because(Exit::Broken, "cannot wait for signals", &error))?;
         let mut recording = record::start(config).await.map_err(|error| refused(&error))?;
         host.listening = recording.address();
-        greet(console, &recording, &host, &guide, (&output, &root), &invitation);
+        greet(console, &recording, &host, (&guide, &door), (&output, &root), &invitation);
         if let Some(file) = &arguments.ready_file {
             announce(file, recording.addresses())?;
         }
@@ -224,7 +235,7 @@ fn greet(
     console: Console,
     recording: &Recording,
     host: &Host,
-    guide: &modes::Guide,
+    (guide, door): (&modes::Guide, &credentials::Told),
     (output, root): (&Path, &Path),
     invitation: &Invitation,
 ) {
@@ -236,10 +247,12 @@ fn greet(
             if guide.is_forward() {
                 console.say(format_args!("  mark      overdub mark --proxy {near} \"check out\""));
             }
+            door.lines(guide.scheme(), addresses, root).into_iter().for_each(|line| console.say(line));
             console.say("  Ctrl-C ends the recording");
             if let Some(reachable) = qr::reachable(addresses[0]).filter(|_| guide.is_forward()) {
                 let url = format!("http://{reachable}/");
-                console.say(format_args!("  a phone   opens {url} and is told there how to set it up"));
+                let typed = if door.is_guarded() { ", with that user name and password" } else { "" };
+                console.say(format_args!("  a phone   opens {url} and is told there how to set it up{typed}"));
                 if let Some(code) = qr::for_terminal(&url) {
                     console.say(code);
                 }
@@ -248,13 +261,16 @@ fn greet(
         Invitation::Browser(program, _) => {
             console.say(format_args!("recording on http://{near} into {}", output.display()));
             console.say(format_args!("  until {} closes, or Ctrl-C", program.display()));
+            door.lines(guide.scheme(), addresses, root).into_iter().for_each(|line| console.say(line));
         }
         Invitation::Command(program, _) => {
             console.say(format_args!("recording on http://{near} into {}", output.display()));
             console.say(format_args!("  until {} ends, or Ctrl-C", program.display()));
+            door.lines(guide.scheme(), addresses, root).into_iter().for_each(|line| console.say(line));
         }
     }
-    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+    let reachable = addresses.iter().filter(|address| !address.ip().to_canonical().is_loopback());
+    for address in reachable.filter(|_| !door.is_guarded()) {
         console.warn(format_args!("anyone who can reach {address} can use this proxy and is recorded"));
     }
 }
@@ -328,6 +344,9 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
     }
     if summary.remarks.malformed > 0 {
         console.say(format_args!("refused as no HTTP request: {}", summary.remarks.malformed));
+    }
+    if summary.remarks.turned_away > 0 {
+        console.say(format_args!("turned away for wrong proxy credentials: {}", summary.remarks.turned_away));
     }
     if file.exchanges > 0 {
         let rules = output.with_extension("rules.toml");

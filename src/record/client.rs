@@ -12,12 +12,13 @@ use crate::wire::http1::{Event, Framing, Http1Error, Limits, Reader, RequestHead
 
 use super::Proxy;
 use super::connection::Visitor;
+use super::credentials;
 use super::link::Link;
 use super::listener::Stop;
 use super::marks::{self, Label};
 use super::pages::Page;
 use super::relay::{Outcome, Outgoing, Progress, relay};
-use super::target::{Route, RouteError, Routed, proxy_user, route};
+use super::target::{Route, RouteError, Routed, proxy_login, route};
 use super::tee::{Ending, Tape};
 use super::tls;
 use super::tunnel;
@@ -29,6 +30,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(15 * 60);
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// How long the rest of a client's bytes is awaited after our last word, so that it can be read.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Longest body that is read of a request that is asked for credentials, so that the connection can go on.
+const UNWELCOME_BYTES: usize = 64 * 1024;
 
 /// One client connection that speaks HTTP.
 pub(super) struct Client {
@@ -65,6 +69,17 @@ enum Heard {
     Malformed(Http1Error),
     /// The client closed, we have waited long enough, or the recording ends.
     Over,
+}
+
+/// Why a client may not use the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unwelcome {
+    /// It does not say who it is, whoever that may be.
+    Nameless,
+    /// It gives no credentials.
+    Silent,
+    /// It gives wrong ones.
+    Wrong,
 }
 
 /// A request head with how its body is framed and when its first byte came.
@@ -104,11 +119,10 @@ impl Client {
                 }
                 Heard::Over => return Farewell::Over,
             };
-            if matches!(self.route, Route::Absolute)
-                && !marks::concerns(&asked.head, &self.route)
-                && !self.is_introduced(&asked.head)
-            {
-                self.refuse(&asked.head.method, &Page::who_are_you()).await;
+            if let Err(unwelcome) = self.admit(&asked.head) {
+                if self.challenge(&asked, unwelcome).await {
+                    continue;
+                }
                 return Farewell::Over;
             }
             if matches!(self.route, Route::Absolute) && asked.head.method == "CONNECT" {
@@ -301,13 +315,50 @@ impl Client {
 
 /// What we say ourselves.
 impl Client {
-    /// Whether the client says who it is, where that is asked for; the writer is told.
-    fn is_introduced(&self, head: &RequestHead) -> bool {
-        if !self.proxy.asks_user {
-            return true;
+    /// Whether the client may use the proxy, and says who it is where that is asked for; the writer is told.
+    fn admit(&self, head: &RequestHead) -> Result<(), Unwelcome> {
+        // What is asked of the proxy as if it were a site goes no further; marks look for themselves who sets them.
+        let is_ours = head.method != "CONNECT" && (head.target.starts_with(b"/") || marks::concerns(head, &self.route));
+        if !matches!(self.route, Route::Absolute) || is_ours {
+            return Ok(());
         }
-        let user = proxy_user(&head.headers);
-        user.map(|user| self.proxy.tee.introduce(self.visitor.number, user)).is_some()
+        let wanted = self.proxy.door.asks(self.visitor.peer, self.visitor.local);
+        let given = proxy_login(&head.headers);
+        match (wanted, &given) {
+            (Some(_), None) => return Err(Unwelcome::Silent),
+            (Some(wanted), Some((user, password))) if !wanted.are(user, password, self.proxy.names()) => {
+                return Err(Unwelcome::Wrong);
+            }
+            (None, None) if self.proxy.asks_user => return Err(Unwelcome::Nameless),
+            _ => {}
+        }
+        if let Some((user, _)) = given.filter(|_| self.proxy.asks_user) {
+            self.proxy.tee.introduce(self.visitor.number, String::from_utf8_lossy(&user).into_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks for what was not given. True when the client may try again on this connection, as many do that give nothing
+    /// until they are asked; wrong credentials cost a connection each.
+    async fn challenge(&mut self, asked: &Asked, unwelcome: Unwelcome) -> bool {
+        let page = match unwelcome {
+            Unwelcome::Nameless => Page::who_are_you(),
+            Unwelcome::Silent | Unwelcome::Wrong => Page::credentials(self.proxy.names()),
+        };
+        let head = &asked.head;
+        if unwelcome == Unwelcome::Wrong {
+            self.proxy.tally.turned_away(self.visitor.peer.ip());
+            self.refuse(&head.method, &page).await;
+            return false;
+        }
+        // A client that waits for our word before it sends a body may send none now: nobody knows where the next head begins.
+        let is_clear = keeps_alive(head.version, &head.headers) && head.headers.first("expect").is_none();
+        if !is_clear || !matches!(timeout(HEAD_LIMIT, self.short_body(UNWELCOME_BYTES)).await, Ok(Some(_))) {
+            self.refuse(&head.method, &page).await;
+            return false;
+        }
+        let bytes = page.bytes_before_more(&head.method);
+        self.link.outlet.write_all(&bytes).await.is_ok() && self.link.outlet.flush().await.is_ok()
     }
 
     fn tape(&self, request: Request, started: Nanos, transaction: Option<Label>) -> Tape {
@@ -328,7 +379,7 @@ impl Client {
     /// Sets or ends a mark that was asked for over HTTP.
     async fn mark(&mut self, head: &RequestHead) {
         let body = timeout(HEAD_LIMIT, self.short_body(marks::BODY_BYTES)).await.unwrap_or_default();
-        let near = self.visitor.peer.ip().to_canonical().is_loopback() || self.proxy.is_for_this_machine_only();
+        let near = credentials::is_near(self.visitor.peer, self.visitor.local) || self.proxy.is_for_this_machine_only();
         let page = match marks::understand(head, body.as_deref(), near) {
             Ok(mark) => marks::answer(&self.proxy.tee, &self.proxy.tally, mark),
             Err(refusal) => refusal.page(),

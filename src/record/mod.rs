@@ -12,6 +12,7 @@ mod authority;
 mod chain;
 mod client;
 mod connection;
+mod credentials;
 mod curation;
 mod dial;
 mod distrust;
@@ -71,6 +72,7 @@ use crate::wire::http2::Veil;
 use crate::wire::identity::{Sessions, UserBy};
 use crate::wire::redact::{self, Redactor};
 
+use credentials::Names;
 use curation::Curation;
 use journal::{Journal, Written};
 use keylog::{Keylog, KeylogFile};
@@ -83,6 +85,7 @@ use tls::Tls;
 
 pub use authority::{CertificateAuthority, RootDetails};
 pub use chain::{Egress, ProxyUrlError, UpstreamProxy};
+pub use credentials::{Credentials, CredentialsError, Door};
 pub use error::{AuthorityError, RecordError};
 pub use filter::{Cause, Filter, PATTERNS, Pattern, PatternError, Verdict};
 pub use host_pattern::{HostPattern, HostPatternError};
@@ -108,6 +111,8 @@ pub struct Config {
     pub mode: Mode,
     /// The way to servers.
     pub egress: Egress,
+    /// Who has to give credentials, in the modes in which clients know the proxy.
+    pub door: Door,
     /// By what the people recorded at once are told apart.
     pub user_by: UserBy,
     /// The capture; an existing file is replaced.
@@ -192,6 +197,7 @@ pub(crate) struct Proxy {
     egress: Egress,
     /// Clients have to give the proxy a user name.
     asks_user: bool,
+    door: Door,
     clock: Clock,
     tls: Tls,
     hints: Http3Hints,
@@ -208,7 +214,7 @@ pub(crate) struct Proxy {
 /// # Errors
 /// When the address is taken, the capture cannot be created, or a certificate cannot be used.
 pub async fn start(config: Config) -> Result<Recording, RecordError> {
-    let Config { listen, mode, egress, user_by, output, authority, trust, tls, hints, filter, redactor } = config;
+    let Config { listen, mode, egress, door, user_by, output, authority, trust, tls, hints, filter, redactor } = config;
     let TlsOptions { identities, passthrough, auto_passthrough, keylog } = tls;
     let (listeners, addresses) = bind(&listen).await?;
     let (notice_sender, notices) = mpsc::channel(WAITING_NOTICES);
@@ -221,7 +227,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         }
         None => (Arc::new(rustls::NoKeyLog) as Arc<dyn KeyLog>, None),
     };
-    let onboarding = Onboarding::new(&authority)?;
+    let onboarding = Onboarding::new(&authority)?.guarded(door.is_guarded());
     let tls = Tls::new(authority, &trust, &identities, key_log).map_err(RecordError::Trust)?;
     let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock::start();
@@ -243,6 +249,7 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
         mode,
         egress,
         asks_user,
+        door,
         clock,
         tls,
         hints,
@@ -265,10 +272,23 @@ impl Config {
     /// A forward proxy that reaches servers directly, believes the system's roots, and tells people apart by whatever tells.
     pub fn new(listen: SocketAddr, output: PathBuf, authority: CertificateAuthority) -> Self {
         let trust = UpstreamTrust::default();
-        let (mode, egress, user_by) = (Mode::default(), Egress::default(), UserBy::default());
+        let (mode, egress, door, user_by) = (Mode::default(), Egress::default(), Door::default(), UserBy::default());
         let (tls, hints, filter) = (TlsOptions::default(), Http3Hints::default(), Filter::default());
         let redactor = None;
-        Self { listen: vec![listen], mode, egress, user_by, output, authority, trust, tls, hints, filter, redactor }
+        Self {
+            listen: vec![listen],
+            mode,
+            egress,
+            door,
+            user_by,
+            output,
+            authority,
+            trust,
+            tls,
+            hints,
+            filter,
+            redactor,
+        }
     }
 }
 
@@ -382,6 +402,11 @@ impl Proxy {
     /// Whether nobody can reach it but this machine's users.
     fn is_for_this_machine_only(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// What is to be said of user names.
+    fn names(&self) -> Names {
+        if self.asks_user { Names::Free } else { Names::Checked }
     }
 
     /// Whether this connection came back here all the same.

@@ -5,6 +5,7 @@ use rustls::AlertDescription;
 use crate::model::Origin;
 
 use super::chain::TunnelError;
+use super::credentials::Names;
 use super::upstream::ConnectError;
 
 /// What the page may do in a browser: show itself, and see whether our own name can be reached.
@@ -75,6 +76,19 @@ impl Page {
         Self::text(PROXY_AUTHENTICATION, text)
     }
 
+    /// The client has to give the password, and the user name that goes with it or, when that is free, one of its own.
+    pub(super) fn credentials(names: Names) -> Self {
+        let user = match names {
+            Names::Checked => "the user name",
+            Names::Free => "any user name of your own",
+        };
+        let text = format!(
+            "This overdub recording proxy wants {user} and the password that its terminal showed when the recording began, or \
+             that it was started with (--credentials).\nHow to set up a device is said at the path / of this address.\n"
+        );
+        Self::text(PROXY_AUTHENTICATION, text)
+    }
+
     /// Somebody took the SOCKS proxy for an HTTP proxy.
     pub(super) fn socks_only() -> Self {
         let text = "This overdub records with --mode socks5: set it as a SOCKS 5 proxy, not as an HTTP proxy.\n";
@@ -138,10 +152,19 @@ impl Page {
 
     /// As bytes; without a body when the request was for the head only. The connection is closed after it.
     pub(super) fn bytes(&self, method: &str) -> Vec<u8> {
+        self.followed_by("close", method)
+    }
+
+    /// The same, and the client may go on.
+    pub(super) fn bytes_before_more(&self, method: &str) -> Vec<u8> {
+        self.followed_by("keep-alive", method)
+    }
+
+    fn followed_by(&self, connection: &str, method: &str) -> Vec<u8> {
         let (media, more) = self.kind.fields();
         let head = format!(
             "HTTP/1.1 {}\r\nContent-Type: {media}\r\n{more}Content-Length: {}\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\nServer: overdub\r\n{}Connection: close\r\n\r\n",
+             X-Content-Type-Options: nosniff\r\nServer: overdub\r\n{}Connection: {connection}\r\n\r\n",
             self.status,
             self.body.len(),
             if self.status == PROXY_AUTHENTICATION { "Proxy-Authenticate: Basic realm=\"overdub\"\r\n" } else { "" }

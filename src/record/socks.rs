@@ -29,13 +29,14 @@ pub(super) async fn serve(proxy: Arc<Proxy>, visitor: Visitor, mut link: Link, m
         return;
     }
     let first = link.intake.bytes.first().copied();
-    let Asked { target, user } = match timeout(HANDSHAKE_LIMIT, negotiate(&proxy, &mut link)).await {
+    let Asked { target, user } = match timeout(HANDSHAKE_LIMIT, negotiate(&proxy, visitor, &mut link)).await {
         Ok(Ok(Some(asked))) => asked,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => return refuse(proxy, visitor, link, first, &error, stop).await,
         Err(_) => return proxy.tally.malformed(),
     };
-    if let Some(user) = user {
+    // A name that was checked is everybody's, unless people tell themselves apart by it.
+    if let Some(user) = user.filter(|_| proxy.asks_user || proxy.door.asks(visitor.peer, visitor.local).is_none()) {
         proxy.tee.introduce(visitor.number, user);
     }
     let destination = match target.host {
@@ -64,8 +65,15 @@ enum Destination {
 }
 
 /// None when the client leaves.
-async fn negotiate(proxy: &Proxy, link: &mut Link) -> Result<Option<Asked>, ServerError> {
-    let mut server = Server::new(proxy.asks_user);
+async fn negotiate(proxy: &Proxy, visitor: Visitor, link: &mut Link) -> Result<Option<Asked>, ServerError> {
+    let credentials = proxy.door.asks(visitor.peer, visitor.local);
+    let is_good = |user: &[u8], password: &[u8]| {
+        credentials.is_none_or(|credentials| credentials.are(user, password, proxy.names()))
+    };
+    let mut server = match credentials {
+        Some(_) => Server::guarded(&is_good),
+        None => Server::new(proxy.asks_user),
+    };
     loop {
         let step = server.read(&link.intake.bytes)?;
         link.intake.used(step.consumed);
@@ -90,7 +98,11 @@ async fn refuse(
     error: &ServerError,
     stop: Stop,
 ) {
-    proxy.tally.malformed();
+    if error.why == Why::Password {
+        proxy.tally.turned_away(visitor.peer.ip());
+    } else {
+        proxy.tally.malformed();
+    }
     match (error.why, first) {
         (Why::Version, Some(VERSION_4)) => {
             proxy.tally.astray("SOCKS 4", "a client speaks SOCKS 4; set it to SOCKS 5");
@@ -100,6 +112,9 @@ async fn refuse(
         }
         (Why::Methods, _) if proxy.asks_user => {
             proxy.tally.astray("SOCKS user", "a SOCKS client has no user name and password; --user-by asks for them");
+        }
+        (Why::Methods, _) if proxy.door.asks(visitor.peer, visitor.local).is_some() => {
+            proxy.tally.astray("SOCKS user", "a SOCKS client has no user name and password; other machines need them");
         }
         _ => {}
     }

@@ -113,6 +113,7 @@ pub(super) struct Tally {
 struct Counts {
     hosts: BTreeMap<String, Host>,
     malformed: u64,
+    turned_away: u64,
     lost_secrets: u64,
     left_out: BTreeMap<String, u64>,
     noise: u64,
@@ -144,6 +145,8 @@ pub struct Remarks {
     pub led_away: Vec<HostCount>,
     /// What clients sent that is no HTTP request.
     pub malformed: u64,
+    /// Wrong credentials that clients gave to the proxy.
+    pub turned_away: u64,
     /// TLS secrets that should be in the key log and are not.
     pub lost_secrets: u64,
 }
@@ -231,6 +234,13 @@ impl Tally {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).malformed += 1;
     }
 
+    /// A client gave wrong credentials.
+    pub(super) fn turned_away(&self, client: IpAddr) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).turned_away += 1;
+        let client = client.to_canonical();
+        self.astray(&format!("credentials of {client}"), &format!("{client} gives wrong proxy credentials"));
+    }
+
     /// Tells the operator; nobody waits when he does not listen.
     pub(super) fn notice(&self, notice: Notice) {
         let _ = self.notices.try_send(notice);
@@ -291,6 +301,7 @@ impl Tally {
             tunnels: tunnels.filter(|counted| counted.times > 0).collect(),
             led_away: led_away.filter(|counted| counted.times > 0).collect(),
             malformed: counts.malformed,
+            turned_away: counts.turned_away,
             lost_secrets: counts.lost_secrets,
         }
     }

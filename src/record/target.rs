@@ -103,12 +103,13 @@ fn pins(headers: &Headers) -> bool {
     })
 }
 
-/// The user name that a client gives to the proxy (RFC 7617). The password is not looked at.
-pub(super) fn proxy_user(headers: &Headers) -> Option<String> {
+/// User name and password that a client gives to the proxy (RFC 7617).
+pub(super) fn proxy_login(headers: &Headers) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, credentials) = headers.text("proxy-authorization")?.trim().split_once(' ')?;
     let decoded = STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let user = decoded.split(|&b| b == b':').next().filter(|user| !user.is_empty())?;
-    Some(String::from_utf8_lossy(user).into_owned())
+    let mut parts = decoded.splitn(2, |&b| b == b':');
+    let user = parts.next().filter(|user| !user.is_empty())?.to_vec();
+    Some((user, parts.next().unwrap_or_default().to_vec()))
 }
 
 /// Path and query of an absolute URL (RFC 9112 §3.2).
@@ -217,8 +218,10 @@ mod tests {
     #[test]
     fn a_user_name_is_read_and_log_ins_of_connections_are_known() {
         for (value, user) in [
-            ("Basic YW5uYTpzZWNyZXQ=", Some("anna")),
-            ("basic  YW5uYTo=", Some("anna")),
+            ("Basic YW5uYTpzZWNyZXQ=", Some(("anna", "secret"))),
+            ("Basic YW5uYTpzZTpjcmV0", Some(("anna", "se:cret"))),
+            ("basic  YW5uYTo=", Some(("anna", ""))),
+            ("Basic YW5uYQ==", Some(("anna", ""))),
             ("Basic OnNlY3JldA==", None),
             ("Basic !", None),
             ("Bearer YW5uYTpzZWNyZXQ=", None),
@@ -226,7 +229,8 @@ mod tests {
         ] {
             let mut headers = Headers::default();
             headers.push("Proxy-Authorization", value);
-            assert_eq!(proxy_user(&headers).as_deref(), user, "{value}");
+            let user = user.map(|(user, password): (&str, &str)| (user.into(), password.into()));
+            assert_eq!(proxy_login(&headers), user, "{value}");
         }
         for (value, expected) in
             [("NTLM TlRM", true), ("negotiate YII", true), ("Basic eA==", false), ("NTLMv9 x", false)]

@@ -218,3 +218,41 @@ fn a_browser_that_cannot_run_is_quoted() {
     assert!(said(&ended).contains("exit status: 1") && said(&ended).contains("  no screen"), "{}", said(&ended));
     assert_eq!(stage.exchanges(), 0);
 }
+
+#[test]
+fn a_command_works_where_strangers_are_asked_and_the_password_is_shown_once() {
+    let stage = Stage::new();
+    let record = |arguments: &[&str]| {
+        let all = [&["record", "-o", "a.dub", "--force", "--listen", "0.0.0.0:0"], arguments].concat();
+        let mut command = overdub(stage.dir.path(), &all);
+        command.env("TMPDIR", stage.path("tmp")).env_remove("OVERDUB_CREDENTIALS");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mut child = record(&["--", "sh", "-c", "echo $http_proxy; read word"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let proxy = line.trim().strip_prefix("http://").unwrap();
+    fetch(proxy);
+    let marked = overdub(stage.dir.path(), &["mark", "--proxy", proxy, "pay"]).output().unwrap();
+    assert!(marked.status.success(), "{}", said(&marked));
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said_all = said(&ended);
+    assert_eq!(ended.status.code(), Some(0), "{said_all}");
+    let password = said_all.split("the password ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
+    assert!(
+        password.len() == 19 && said_all.contains(&format!("curl --proxy http://overdub:{password}@")),
+        "{said_all}"
+    );
+    assert_eq!((said_all.matches(password).count(), said_all.matches("anyone who can reach").count()), (2, 0));
+    let capture = fs::read(stage.path("a.dub")).unwrap();
+    assert!(memchr::memmem::find(&capture, password.as_bytes()).is_none());
+    assert_eq!(stage.exchanges(), 1);
+    let open = record(&["--no-credentials", "--", "true"]).output().unwrap();
+    assert!(open.status.success() && said(&open).contains("anyone who can reach 0.0.0.0:"), "{}", said(&open));
+    let silent = record(&["--quiet", "--", "true"]).output().unwrap();
+    assert!(!silent.status.success() && said(&silent).contains("--no-credentials"), "{}", said(&silent));
+    let mistaken = record(&["--credentials", "geheim", "--", "true"]).output().unwrap();
+    assert!(said(&mistaken).contains("USER:PASSWORD") && !said(&mistaken).contains("geheim"), "{}", said(&mistaken));
+}

@@ -1,6 +1,7 @@
 //! The ways in which traffic reaches the recorder, and goes on.
 
 mod chain;
+mod credentials;
 mod pinned;
 mod reverse;
 mod socks;

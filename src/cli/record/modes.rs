@@ -37,8 +37,8 @@ pub(super) struct Flags {
     /// Reach these hosts without --upstream-proxy: a name, with * for any text, or .domain (may repeat)
     #[arg(long, env = "OVERDUB_NO_PROXY", value_name = "HOST", value_delimiter = ',')]
     no_proxy: Vec<HostPattern>,
-    /// What tells users apart: auto, or a list of listener, proxy-credentials (any password will do; neither it nor the
-    /// header is recorded), address, agent, cookie, cookie:NAME, authorization, header:NAME, connection [default: auto, and
+    /// What tells users apart: auto, or a list of listener, proxy-credentials (any user name, and the password of
+    /// --credentials where that is asked for; neither it nor the header is recorded), address, agent, cookie, cookie:NAME, authorization, header:NAME, connection [default: auto, and
     /// the listener when there are several]
     #[arg(long, env = "OVERDUB_USER_BY", value_name = "LIST", value_parser = UserBy::parse)]
     user_by: Option<UserBy>,
@@ -125,6 +125,16 @@ impl Guide {
     /// Whether clients name the proxy as their HTTP proxy.
     pub(super) fn is_forward(&self) -> bool {
         self.0 == Mode::Forward
+    }
+
+    /// Whether clients know the proxy, so that it can ask something of them.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.0, Mode::Forward | Mode::Socks5)
+    }
+
+    /// What stands before the proxy's address in a URL.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.0 == Mode::Socks5 { "socks5h" } else { "http" }
     }
 
     /// The lines to show when the proxy listens on `addresses`; `first` is how a program of this machine dials the first.

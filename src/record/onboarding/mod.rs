@@ -34,6 +34,8 @@ pub(super) struct Onboarding {
     pem: String,
     root: RootDetails,
     profile: String,
+    /// Devices have to give credentials to the proxy.
+    guarded: bool,
 }
 
 impl Onboarding {
@@ -42,7 +44,12 @@ impl Onboarding {
         let root = authority.details()?;
         let der = authority.certificate_der().to_vec();
         let profile = profile::of(&der, &common_name(&root.subject), &root.fingerprint);
-        Ok(Self { pem: authority.certificate_pem().to_owned(), der, root, profile })
+        Ok(Self { pem: authority.certificate_pem().to_owned(), der, root, profile, guarded: false })
+    }
+
+    /// The same, and says that devices have to give credentials to the proxy, if it is `guarded`.
+    pub(super) fn guarded(self, guarded: bool) -> Self {
+        Self { guarded, ..self }
     }
 
     /// The answer when a request is for the proxy itself, which the client reaches at `local`; none when it is not.
@@ -94,6 +101,7 @@ impl Onboarding {
                 ("name", &common_name(&self.root.subject)),
                 ("fingerprint", &self.root.fingerprint),
                 ("until", &self.root.not_after),
+                ("credentials", if self.guarded { "wanted" } else { "none" }),
             ],
         )
     }

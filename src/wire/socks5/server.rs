@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Greeting ──no authentication──────────────────► Request ──CONNECT──► done
-//!     └──user name and password──► Password ──any──┘  └──anything else──► refused
+//!     └──user name and password──► Password ──good─┘  └──anything else──► refused
+//!                                      └──────wrong, where that is checked───────┘
 //! ```
 
 use super::{
@@ -10,12 +11,15 @@ use super::{
     VERSION, target, text,
 };
 
+/// Whether a user name and a password are good.
+pub type Check<'a> = &'a (dyn Fn(&[u8], &[u8]) -> bool + Sync);
+
 /// A negotiation with one client.
-#[derive(Debug)]
-pub struct Server {
+pub struct Server<'a> {
     state: State,
     /// Clients have to say who they are.
     asks_user: bool,
+    check: Option<Check<'a>>,
     user: Option<String>,
 }
 
@@ -58,6 +62,9 @@ pub enum Why {
     /// An empty user name.
     #[error("an empty user name")]
     User,
+    /// User name and password are not those that are wanted.
+    #[error("wrong user name or password")]
+    Password,
     /// `BIND`, `UDP ASSOCIATE` or something unheard of.
     #[error("a command other than CONNECT")]
     Command,
@@ -66,10 +73,15 @@ pub enum Why {
     Address,
 }
 
-impl Server {
+impl<'a> Server<'a> {
     /// At the client's first byte. Any password is taken; with `asks_user` there must be one.
     pub fn new(asks_user: bool) -> Self {
-        Self { state: State::Greeting, asks_user, user: None }
+        Self { state: State::Greeting, asks_user, check: None, user: None }
+    }
+
+    /// At the client's first byte. It must give a user name and a password that are good.
+    pub fn guarded(check: Check<'a>) -> Self {
+        Self { check: Some(check), ..Self::new(true) }
     }
 
     /// Looks at `input`, which starts where the last call's `consumed` ended. Nothing consumed: more is needed.
@@ -115,9 +127,12 @@ impl Server {
             _ => return Err(failed(Why::Version)),
         };
         let Some((user, user_end)) = text(rest) else { return Ok(MORE) };
-        let Some((_, password_end)) = text(&rest[user_end..]) else { return Ok(MORE) };
+        let Some((password, password_end)) = text(&rest[user_end..]) else { return Ok(MORE) };
         if user.is_empty() {
             return Err(failed(Why::User));
+        }
+        if self.check.is_some_and(|is_good| !is_good(user, password)) {
+            return Err(failed(Why::Password));
         }
         self.user = Some(String::from_utf8_lossy(user).into_owned());
         self.state = State::Request;
@@ -141,6 +156,12 @@ impl Server {
             }
             Parsed::Whole(..) | Parsed::Unknown => Err(failed(Reply::AddressNotSupported, Why::Address)),
         }
+    }
+}
+
+impl std::fmt::Debug for Server<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("state", &self.state).field("asks_user", &self.asks_user).finish_non_exhaustive()
     }
 }
 
@@ -243,6 +264,24 @@ mod tests {
         ] {
             assert_eq!(dialogue(asks, said, 100), (replies.to_vec(), Err(why)), "{said:?}");
         }
+    }
+
+    #[test]
+    fn where_passwords_are_checked_a_wrong_one_ends_the_dialogue_and_none_is_no_way_in() {
+        let is_good = |user: &[u8], password: &[u8]| (user, password) == (b"anna", b"x");
+        for (said, password_reply, why) in [
+            (&b"\x01\x04anna\x01x"[..], Ok(vec![1, 0]), None),
+            (b"\x01\x04anna\x01y", Err(vec![1, 1]), Some(Why::Password)),
+            (b"\x01\x04bert\x01x", Err(vec![1, 1]), Some(Why::Password)),
+            (b"\x01\x04anna\x00", Err(vec![1, 1]), Some(Why::Password)),
+        ] {
+            let mut server = Server::guarded(&is_good);
+            assert_eq!(server.read(b"\x05\x02\x00\x02").unwrap().reply, [5, 2], "no way around");
+            let answer = server.read(said);
+            assert_eq!(answer.as_ref().err().map(|error| error.why), why);
+            assert_eq!(answer.map(|step| step.reply).map_err(|error| error.reply), password_reply);
+        }
+        assert_eq!(Server::guarded(&is_good).read(b"\x05\x01\x00").unwrap_err().why, Why::Methods);
     }
 
     #[test]
