@@ -99,13 +99,7 @@ fn failed(who: &str, run: &Run, settings: &Settings) -> Gate {
 
 /// Endpoints that only one side has. What the replay skipped on purpose does not count against the recording.
 fn coverage(baseline: &Run, candidate: &Run, pairing: &Pairing<'_>, settings: &Settings) -> Gate {
-    let skipped = |name: &str| {
-        let url = name.split_once(' ').map_or(name, |(_, url)| url);
-        let inside = |origin: &str| url.strip_prefix(origin).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-        candidate.info.skipped.iter().any(|s| inside(&s.origin))
-    };
-    let lost: u64 =
-        pairing.only_baseline.iter().filter(|o| !skipped(&o.name)).fold(0, |n, o| n.saturating_add(o.exchanges));
+    let lost = lost(candidate, pairing);
     let new = pairing.only_candidate.iter().fold(0_u64, |n, o| n.saturating_add(o.exchanges));
     let worst = share(lost, baseline.exchanges().sent).max(share(new, candidate.exchanges().sent));
     Gate {
@@ -118,6 +112,30 @@ fn coverage(baseline: &Run, candidate: &Run, pairing: &Pairing<'_>, settings: &S
         ),
         advice: "replay the same capture with the same targets on both sides".to_owned(),
     }
+}
+
+/// Exchanges of the baseline that the candidate has nothing like, less those that it skipped: all of an origin of which it
+/// played nothing, else no more than it says it skipped there.
+fn lost(candidate: &Run, pairing: &Pairing<'_>) -> u64 {
+    let inside = |name: &str, origin: &str| {
+        let url = name.split_once(' ').map_or(name, |(_, url)| url);
+        url.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut excused: BTreeMap<&str, u64> = BTreeMap::new();
+    for skipped in &candidate.info.skipped {
+        let played = candidate.endpoints.iter().any(|endpoint| inside(&endpoint.name, &skipped.origin));
+        let left = excused.entry(&skipped.origin).or_default();
+        *left = left.saturating_add(if played { skipped.exchanges } else { u64::MAX });
+    }
+    pairing.only_baseline.iter().fold(0_u64, |lost, own| {
+        let left = excused.iter_mut().find(|(origin, _)| inside(&own.name, origin)).map(|(_, left)| left);
+        let taken = left.map_or(0, |left| {
+            let taken = own.exchanges.min(*left);
+            *left -= taken;
+            taken
+        });
+        lost.saturating_add(own.exchanges - taken)
+    })
 }
 
 fn mix(pairing: &Pairing<'_>, settings: &Settings) -> Gate {

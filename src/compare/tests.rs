@@ -216,6 +216,24 @@ fn origins_skipped_on_purpose_do_not_count_against_the_recording() {
 }
 
 #[test]
+fn what_was_skipped_of_an_origin_that_was_played_excuses_no_more_than_that() {
+    let mut recorded = System { medians_ms: vec![80.0, 80.0], ..System::new(1) }.run();
+    recorded.info.kind = RunKind::Recorded;
+    let mut replayed = System { medians_ms: vec![80.0], ..System::new(2) }.run();
+    let url = replayed.endpoints[0].name.split_once(' ').unwrap().1;
+    let origin = url.match_indices('/').nth(2).map_or(url, |(at, _)| &url[..at]).to_owned();
+    recorded.endpoints[1].name = format!("GET {origin}/gone");
+    let gone = recorded.endpoints[1].exchanges();
+    let mut failed = |exchanges| {
+        let reason = "browser noise".to_owned();
+        replayed.info.skipped = vec![SkippedOrigin { origin: origin.clone(), reason, exchanges }];
+        failed_gates(&compare(&recorded, &replayed, &Settings::default())).len()
+    };
+    assert!(gone > 9);
+    assert_eq!((failed(1), failed(gone)), (1, 0));
+}
+
+#[test]
 fn another_load_is_described_and_never_judged() {
     let mut busy = System { medians_ms: vec![240.0, 120.0, 600.0], ..System::new(2) };
     busy.info.load = Load::Multiplied(50);
