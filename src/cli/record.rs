@@ -331,7 +331,7 @@ fn sum_up(console: Console, summary: &RecordSummary, output: &Path, root: &Path)
     }
     tls::sum_up(console, &summary.remarks, root);
     if !summary.remarks.tunnels.is_empty() {
-        console.say("passed unseen, no HTTP:");
+        console.say("passed as bytes, no HTTP:");
         for HostCount { host, times } in &summary.remarks.tunnels {
             console.say(format_args!("  {times:>6}  {}", clean(host)));
         }

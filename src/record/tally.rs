@@ -139,7 +139,7 @@ pub struct Remarks {
     pub rejected: Vec<Rejection>,
     /// Hosts whose TLS went through and was not intercepted.
     pub passed: Vec<Passed>,
-    /// Hosts where bytes went through that are no HTTP and are not in the capture.
+    /// Hosts where bytes went through that are no HTTP; the capture has them as bytes.
     pub tunnels: Vec<HostCount>,
     /// Where a reverse proxy's server sent clients, and they were not recorded.
     pub led_away: Vec<HostCount>,
@@ -182,7 +182,7 @@ impl Tally {
         });
     }
 
-    /// Bytes pass unseen.
+    /// Bytes pass that are no HTTP.
     pub(super) fn tunnel(&self, host: &str) {
         self.host(host, |counted| counted.tunnels += 1);
     }
