@@ -166,7 +166,7 @@ pub enum Incomplete {
     Stopped,
     /// The recorder could not write all of it (disk full, too slow).
     NotRecorded(String),
-    /// The connection went on as something else than HTTP (upgrade); its bytes are not here.
+    /// The connection went on as something else than HTTP; its bytes are messages of the exchange, where they were recorded.
     Upgraded(String),
 }
 
