@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::capture::{CaptureError, Summary};
@@ -22,6 +23,9 @@ use super::tee::{Ending, Key, Note, Waiting};
 
 /// What is accepted is in the file at most this much later.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// Pause of a writer that has caught up. Who tells something to a thread that waits for it has to wake it, which costs the
+/// traffic a system call a note; a thread that pauses looks for itself.
+const NAP: Duration = Duration::from_millis(2);
 
 /// What the writer thread says at its end.
 #[derive(Debug)]
@@ -61,13 +65,24 @@ impl Journal {
     /// Writes until told to stop, or until nobody is left to tell anything.
     pub(super) fn run(mut self, notes: &Receiver<Note>, waiting: &Waiting) -> Written {
         let mut flush_due = Instant::now() + FLUSH_EVERY;
+        let mut busy = false;
         loop {
-            match notes.recv_timeout(flush_due.saturating_duration_since(Instant::now())) {
+            let next = match notes.try_recv() {
+                Err(TryRecvError::Empty) if std::mem::take(&mut busy) => {
+                    thread::sleep(NAP);
+                    continue;
+                }
+                Err(TryRecvError::Empty) => notes.recv_timeout(flush_due.saturating_duration_since(Instant::now())),
+                Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+                Ok(note) => Ok(note),
+            };
+            match next {
                 Ok(Note::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(note) => {
                     let cost = note.cost();
                     self.take(note);
                     waiting.done(cost);
+                    busy = true;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
