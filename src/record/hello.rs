@@ -67,9 +67,14 @@ impl Hello {
         tls::offers(self.accepted.client_hello().alpn().into_iter().flatten())
     }
 
-    /// Goes on with the handshake.
-    pub(super) async fn answer(self, mut link: Link, config: Arc<ServerConfig>) -> io::Result<TlsStream<Io>> {
+    /// Goes on with the handshake. When it fails the connection comes back beside the error: while it is open, the client does
+    /// not come again, and what it did can be noted.
+    pub(super) async fn answer(
+        self,
+        mut link: Link,
+        config: Arc<ServerConfig>,
+    ) -> Result<TlsStream<Io>, (io::Error, Io)> {
         link.intake.used(self.taken);
-        StartHandshake::from_parts(self.accepted, link.into_io()).into_stream(config).await
+        StartHandshake::from_parts(self.accepted, link.into_io()).into_stream(config).into_fallible().await
     }
 }

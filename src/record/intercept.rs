@@ -103,7 +103,7 @@ impl Tunnel {
                 let stream: Io = Box::new(FirstWord::of(stream, move |reaction| judge.hear(reaction)));
                 Link::new(stream, self.proxy.clock)
             }
-            Ok(Err(error)) => return judge.refused(refusal(&error)),
+            Ok(Err((error, _open))) => return judge.refused(refusal(&error)),
             Err(_) => return judge.refused(Refusal::Misfit("it did not end within 15 seconds".into())),
         };
         let opening = match (alpn.as_deref(), &tried) {

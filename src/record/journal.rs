@@ -113,6 +113,11 @@ impl Journal {
                     conversations.body(exchange, side, at, &bytes);
                 }
             }
+            Note::Missed(key, side, bytes) => {
+                if let Some(exchange) = self.open.get_mut(&key) {
+                    conversations.missed(exchange, side, bytes);
+                }
+            }
             Note::RequestTrailers(key, fields) => self.change(key, |exchange| exchange.request.trailers = fields),
             Note::Interim(key, response) => self.change(key, |exchange| exchange.interim.push(*response)),
             Note::Response(key, at, response) => {

@@ -117,7 +117,7 @@ async fn accept(
     };
     match timeout(HANDSHAKE_LIMIT, hello.answer(link, config)).await {
         Ok(Ok(stream)) => Some((Link::new(Box::new(stream), proxy.clock), alpn, tried)),
-        Ok(Err(error)) => {
+        Ok(Err((error, _open))) => {
             refused(refusal(&error));
             None
         }

@@ -1,5 +1,5 @@
-//! The tee: what the relay sees goes to the writer thread as notes. Never waits: over its budget the recording of the
-//! exchange stops, the traffic does not.
+//! The tee: what the relay sees goes to the writer thread as notes. Never waits: over its budget bytes become gaps, and what cannot be
+//! left out ends the recording of its exchange. The traffic goes on.
 //!
 //! Main types: [`Tee`] (one a recording), [`Tape`] (one an exchange).
 
@@ -31,6 +31,8 @@ pub(super) struct Key(u64);
 pub(super) enum Note {
     Begin(Key, Box<Request>, Box<Ending>),
     Body(Key, Side, Nanos, Vec<u8>),
+    /// So many bytes of a body could not wait.
+    Missed(Key, Side, u64),
     RequestTrailers(Key, Headers),
     Interim(Key, Box<Response>),
     Response(Key, Nanos, Box<Response>),
@@ -90,6 +92,11 @@ impl Waiting {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether enough was dealt with to go on after something could not wait: few long gaps are better than many short ones.
+    fn has_caught_up(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) <= BODY_BUDGET / 2
+    }
+
     fn admit(&self, cost: usize, budget: usize) -> bool {
         let fits = |bytes: usize| bytes.checked_add(cost).filter(|&sum| sum <= budget);
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
@@ -111,6 +118,7 @@ impl Note {
                 | Self::Relay(..)
                 | Self::Switch(..)
                 | Self::Gap(..)
+                | Self::Missed(..)
                 | Self::End(..)
                 | Self::ClientClosed(_)
                 | Self::ClientOpened(..)
@@ -146,6 +154,7 @@ impl Tee {
             recording: AtomicBool::new(recording),
             begun: recording,
             cut: AtomicBool::new(false),
+            missed: Default::default(),
         }
     }
 
@@ -215,14 +224,23 @@ pub(super) struct Tape {
     recording: AtomicBool,
     begun: bool,
     cut: AtomicBool,
+    /// Bytes of both bodies that nobody was told.
+    missed: [AtomicU64; 2],
 }
 
 impl Tape {
     /// Body bytes, in order.
     pub(super) fn body(&self, side: Side, bytes: &[u8]) {
-        if self.recording.load(Ordering::Relaxed) && !bytes.is_empty() {
-            self.tell(Note::Body(self.key, side, self.clock.now(), bytes.to_vec()), BODY_BUDGET);
+        if !self.recording.load(Ordering::Relaxed) || bytes.is_empty() {
+            return;
         }
+        if self.make_up_for(side)
+            && self.tee.tell(Note::Body(self.key, side, self.clock.now(), bytes.to_vec()), BODY_BUDGET)
+        {
+            return;
+        }
+        self.missed[index(side)].fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.cut.store(true, Ordering::Relaxed);
     }
 
     /// The request is whole.
@@ -307,6 +325,9 @@ impl Tape {
             return;
         }
         self.begun = false;
+        for side in [Side::Request, Side::Response] {
+            self.own_up(side);
+        }
         // The exchange was admitted, so its end has to be, too: the writer holds it open otherwise.
         let ending = self.ending(incomplete);
         self.tee.tell_surely(Note::Finish(self.key, Box::new(ending)));
@@ -320,6 +341,25 @@ impl Tape {
             known.incomplete = Some(Incomplete::NotRecorded("the disk could not keep up".to_owned()));
         }
         known.clone()
+    }
+
+    /// Tells of body bytes that could not wait, if there are any, once there is room again. False when there is none.
+    fn make_up_for(&self, side: Side) -> bool {
+        if self.missed[index(side)].load(Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let caught_up = self.tee.waiting.has_caught_up();
+        if caught_up {
+            self.own_up(side);
+        }
+        caught_up
+    }
+
+    fn own_up(&self, side: Side) {
+        let missed = self.missed[index(side)].swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            self.tee.tell_surely(Note::Missed(self.key, side, missed));
+        }
     }
 
     fn tell(&self, note: Note, budget: usize) {
@@ -352,10 +392,12 @@ impl Wiretap {
     pub(super) fn bytes(&self, side: Side, bytes: &[u8]) {
         let now = self.clock.now();
         let missed = self.missed(side);
-        let before = missed.swap(0, Ordering::Relaxed);
-        if before > 0 && !self.tee.tell(Note::Gap(self.id, side, now, before), WHOLE_BUDGET) {
-            missed.fetch_add(before + bytes.len() as u64, Ordering::Relaxed);
-            return;
+        if missed.load(Ordering::Relaxed) > 0 {
+            if !self.tee.waiting.has_caught_up() {
+                missed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                return;
+            }
+            self.tee.tell_surely(Note::Gap(self.id, side, now, missed.swap(0, Ordering::Relaxed)));
         }
         if !self.tee.tell(Note::Bytes(self.id, side, now, bytes.to_vec()), BODY_BUDGET) {
             missed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -373,10 +415,14 @@ impl Wiretap {
     }
 
     fn missed(&self, side: Side) -> &AtomicU64 {
-        &self.missed[match side {
-            Side::Request => 0,
-            Side::Response => 1,
-        }]
+        &self.missed[index(side)]
+    }
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Request => 0,
+        Side::Response => 1,
     }
 }
 
@@ -437,6 +483,10 @@ mod tests {
         assert_eq!(last_reason(&receiver), None);
     }
 
+    fn note_bytes(note: &Note) -> usize {
+        if let Note::Body(_, _, _, bytes) = note { bytes.len() } else { 0 }
+    }
+
     #[test]
     fn a_writer_that_does_not_keep_up_costs_the_record_not_the_traffic() {
         let (tee, receiver, waiting) = Tee::new();
@@ -446,8 +496,16 @@ mod tests {
             tape.body(Side::Response, &piece);
         }
         assert!(waiting.bytes.load(Ordering::Relaxed) <= BODY_BUDGET);
+        // The writer catches up, and so does the record.
+        let kept: usize =
+            receiver.try_iter().inspect(|note| waiting.done(note.cost())).map(|note| note_bytes(&note)).sum();
+        tape.body(Side::Response, &piece);
         tape.finish(None);
         let notes: Vec<Note> = receiver.try_iter().collect();
+        let missed =
+            notes.iter().find_map(|note| if let Note::Missed(_, _, bytes) = note { Some(*bytes) } else { None });
+        assert_eq!(missed, Some((20 * piece.len() - kept) as u64), "the gap is told before what follows");
+        assert_eq!(notes.iter().map(note_bytes).sum::<usize>(), piece.len());
         assert!(
             matches!(notes.last(), Some(Note::Finish(_, e)) if matches!(e.incomplete, Some(Incomplete::NotRecorded(_))))
         );

@@ -106,6 +106,11 @@ impl Conversations {
         exchange.0.body(&mut self.desk, side, at, bytes, More::Maybe);
     }
 
+    /// So many bytes of a body are not told.
+    pub fn missed(&mut self, exchange: &mut Underway, side: Side, bytes: u64) {
+        exchange.0.gap(&mut self.desk, side, bytes);
+    }
+
     /// The head of the final response.
     pub fn response(&mut self, exchange: &mut Underway, response: Response, first: Nanos) {
         exchange.0.response(&mut self.desk, response, first);
