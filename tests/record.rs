@@ -536,6 +536,29 @@ fn a_response_that_breaks_off_breaks_off_for_the_client_too() {
 }
 
 #[test]
+fn a_server_that_resets_a_response_is_no_end_of_it_for_the_client() {
+    let (go_on, gone_on) = mpsc::channel::<()>();
+    let (address, served) = server(move |mut stream| {
+        // A socket that is closed with something unread ends with a reset.
+        assert_eq!(read_exactly(&mut stream, 3), b"GET");
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf").unwrap();
+        gone_on.recv().unwrap();
+    });
+    let proxy = Proxy::start();
+    let mut client = proxy.connect();
+    write!(client, "GET http://{address}/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert_eq!(read_exactly(&mut client, 23), b"HTTP/1.1 200 OK\r\n\r\nhalf");
+    go_on.send(()).unwrap();
+    let end = client.read(&mut [0; 16]);
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    served.join().unwrap();
+    let recorded = proxy.stop();
+    let exchange = recorded.only();
+    assert!(matches!(exchange.incomplete, Some(Incomplete::Upstream(_))), "{:?}", exchange.incomplete);
+    assert_eq!(recorded.response_body(exchange), b"half");
+}
+
+#[test]
 fn a_server_that_says_rubbish_or_nothing_gives_a_502() {
     for answer in ["SSH-2.0-nope\r\n", ""] {
         let (address, served) = server(move |mut stream| {

@@ -300,12 +300,14 @@ impl Client {
                 }
                 false
             }
-            Outcome::ServerFailed { reason, heard } => {
+            Outcome::ServerFailed { reason, heard, broke } => {
                 // An idle connection that died under a request that must not be sent twice: the client sees a closed
                 // connection, as it would without us, and knows what to do.
                 tape.fail(Incomplete::Upstream(reason.clone()));
                 if !told && (heard || !upstream.waited) {
                     self.refuse_taped(outgoing, &Page::broken(&upstream.origin, &reason), tape).await;
+                } else if broke {
+                    self.link.break_off();
                 }
                 false
             }

@@ -49,7 +49,7 @@ pub(super) async fn serve(proxy: Arc<Proxy>, tcp: TcpStream, peer: SocketAddr, l
     let visitor = Visitor { peer, local, number: proxy.next_client(), way: Way::default() };
     proxy.tee.client_opened(visitor.number, listener);
     let _ = tcp.set_nodelay(true);
-    let whole = |tcp| Link::new(Box::new(tcp), proxy.clock);
+    let whole = |tcp| Link::breakable(tcp, proxy.clock);
     match &proxy.mode {
         Mode::Forward => forward(proxy.clone(), visitor, whole(tcp), stop).await,
         Mode::Socks5 => socks::serve(proxy.clone(), visitor, whole(tcp), stop).await,

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
 
 use crate::model::Nanos;
 
@@ -44,6 +47,8 @@ pub(super) struct Link {
     pub(super) intake: Intake,
     /// What goes.
     pub(super) outlet: WriteHalf<Io>,
+    /// Makes a socket end with a reset; none inside TLS, where an end without a word says the same.
+    breaker: Option<Arc<AtomicBool>>,
 }
 
 /// The reading direction.
@@ -63,7 +68,21 @@ impl Link {
     pub(super) fn new(io: Io, clock: Clock) -> Self {
         let (half, outlet) = tokio::io::split(io);
         let intake = Intake { half, bytes: BytesMut::new(), first: Nanos(0), last: Nanos(0), clock };
-        Self { intake, outlet }
+        Self { intake, outlet, breaker: None }
+    }
+
+    /// From a client's socket, which can be broken.
+    pub(super) fn breakable(tcp: TcpStream, clock: Clock) -> Self {
+        let broken = Arc::new(AtomicBool::new(false));
+        let breaker = Some(broken.clone());
+        Self { breaker, ..Self::new(Box::new(Breakable { tcp, broken }), clock) }
+    }
+
+    /// Once it is dropped, the peer sees that this was not all, even where the end of the stream ends the message.
+    pub(super) fn break_off(&self) {
+        if let Some(breaker) = &self.breaker {
+            breaker.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The whole stream again; what was read and not used comes first.
@@ -105,6 +124,40 @@ impl Intake {
             self.bytes.advance(count);
             self.first = self.last;
         }
+    }
+}
+
+/// A socket that ends with a reset when told so, else with a FIN.
+struct Breakable {
+    tcp: TcpStream,
+    broken: Arc<AtomicBool>,
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        if self.broken.load(Ordering::Relaxed) {
+            let _ = self.tcp.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Breakable {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Breakable {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
     }
 }
 

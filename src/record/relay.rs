@@ -53,8 +53,8 @@ pub(super) enum Outcome {
     ClientGone(String),
     /// The client sent rubbish inside the request.
     ClientMalformed(Http1Error),
-    /// The server failed. Says whether anything had come from it.
-    ServerFailed { reason: String, heard: bool },
+    /// The server failed. Says whether anything had come from it, and whether its connection broke rather than ended.
+    ServerFailed { reason: String, heard: bool, broke: bool },
 }
 
 /// What has happened so far, visible while the exchange is under way.
@@ -98,7 +98,7 @@ enum UpError {
 
 enum DownError {
     Client(io::Error),
-    Server(String),
+    Server { reason: String, broke: bool },
 }
 
 /// Passes one request up and its response down, and tells the tape.
@@ -112,8 +112,8 @@ pub(super) async fn relay(
 ) -> Outcome {
     upstream.reader.expect(&outgoing.method);
     let wants_more = outgoing.keeps_alive;
-    let Link { intake: server_in, outlet: server_out } = &mut upstream.link;
-    let Link { intake: client_in, outlet: client_out } = client;
+    let Link { intake: server_in, outlet: server_out, .. } = &mut upstream.link;
+    let Link { intake: client_in, outlet: client_out, .. } = client;
     let mut down = pin!(pass_down(server_in, (&mut upstream.reader, upstream.hints), client_out, tape, progress));
     let mut answer = None;
     let sent = {
@@ -158,9 +158,9 @@ pub(super) async fn relay(
         Ok(_) if !whole => Outcome::Refused,
         Ok(Answer { keeps_alive, .. }) => Outcome::Answered { keeps_alive: keeps_alive && wants_more },
         Err(DownError::Client(error)) => Outcome::ClientGone(format!("did not take the whole response ({error})")),
-        Err(DownError::Server(reason)) => {
+        Err(DownError::Server { reason, broke }) => {
             let reason = sending.map_or(reason, |error| format!("did not take the whole request ({error})"));
-            Outcome::ServerFailed { reason, heard: progress.heard() }
+            Outcome::ServerFailed { reason, heard: progress.heard(), broke }
         }
     }
 }
@@ -258,7 +258,7 @@ async fn pass_down(
         match batch.then {
             Ok(false) => {}
             Ok(true) => return Ok(answer.unwrap_or_default()),
-            Err(error) => return Err(DownError::Server(error.to_string())),
+            Err(error) => return Err(DownError::Server { reason: error.to_string(), broke: false }),
         }
         match server.more().await {
             Ok(0) => {
@@ -267,12 +267,15 @@ async fn pass_down(
                         tape.response_done(trailers, tape.now());
                         Ok(Answer { keeps_alive: false, ..answer.unwrap_or_default() })
                     }
-                    _ if progress.heard() => Err(DownError::Server("closed inside the response".into())),
-                    _ => Err(DownError::Server("closed without an answer".into())),
+                    _ => {
+                        let reason =
+                            if progress.heard() { "closed inside the response" } else { "closed without an answer" };
+                        Err(DownError::Server { reason: reason.into(), broke: false })
+                    }
                 };
             }
             Ok(_) => {}
-            Err(error) => return Err(DownError::Server(error.to_string())),
+            Err(error) => return Err(DownError::Server { reason: error.to_string(), broke: true }),
         }
     }
 }

@@ -23,8 +23,8 @@ pub(super) async fn copy(
     stop: &mut Stop,
 ) {
     let mut open = Open { wiretap, sides: [true; 2] };
-    let Link { intake: client_in, outlet: client_out } = client;
-    let Link { intake: server_in, outlet: server_out } = server;
+    let Link { intake: client_in, outlet: client_out, .. } = client;
+    let Link { intake: server_in, outlet: server_out, .. } = server;
     let mut unveiled = None;
     let [up_open, down_open] = &mut open.sides;
     let wiretap = &open.wiretap;
