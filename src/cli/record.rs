@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::capture::CaptureError;
 use crate::record::{
@@ -32,6 +33,9 @@ use super::{CliError, Console, Exit, ca, redact};
 use companion::Companion;
 use invitation::{Host, Invitation};
 use operator::{Operator, Show};
+
+/// So long an end that waits for the disk needs no explanation.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Flags of this command.
 #[derive(Debug, clap::Args)]
@@ -128,7 +132,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::because(Exit::Broken, "cannot start the event loop", &error))?;
-    let (recorded, exit) = runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut signals =
             Signals::listen().map_err(|error| CliError::because(Exit::Broken, "cannot wait for signals", &error))?;
         let mut recording = record::start(config).await.map_err(|error| refused(&error))?;
@@ -159,13 +163,26 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
         }
         drop(operator);
         console.say("stopping …");
-        let recorded = recording.stop().await;
+        let recorded = tokio::select! {
+            recorded = recording.stop() => Some(recorded),
+            () = impatience(&mut signals, console) => None,
+        };
         let exit = match companion {
             Some(companion) => companion.farewell(console).await,
             None => Exit::Passed,
         };
         Ok::<_, CliError>((recorded, exit))
-    })?;
+    });
+    // Names that are still looked up, and a disk that takes nothing, do not hold us.
+    runtime.shutdown_background();
+    let (recorded, exit) = ended?;
+    let Some(recorded) = recorded else {
+        let sentence = format!(
+            "given up on the disk; what was not in the file is lost, `overdub verify {}` says what is",
+            output.display()
+        );
+        return Err(CliError::new(Exit::Broken, sentence));
+    };
     match recorded {
         Ok(summary) => {
             sum_up(console, &summary, &output, &root);
@@ -182,6 +199,20 @@ pub fn run(arguments: Arguments) -> Result<Exit, CliError> {
             Err(CliError::because(Exit::Broken, context, &error))
         }
     }
+}
+
+/// The end waits for the disk as long as whoever recorded does. A second signal at once is a nervous finger.
+async fn impatience(signals: &mut Signals, console: Console) {
+    let patience = tokio::time::sleep(DISK_PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            () = &mut patience => break,
+            _ = signals.either() => {}
+        }
+    }
+    console.warn("waiting for the disk to take what was recorded; Ctrl-C again gives up what is not in the file yet");
+    signals.either().await;
 }
 
 fn trust(arguments: &Arguments) -> Result<UpstreamTrust, CliError> {
