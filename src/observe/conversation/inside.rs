@@ -1,6 +1,6 @@
 //! Messages inside a body: server-sent events and gRPC. They are told from the body as it passes; the body stays whole.
 
-use crate::model::{Headers, MessageKind, Nanos, Side};
+use crate::model::{Headers, MessageKind, Nanos, Remark, Side};
 use crate::observe::recorder::{Draft, NewMessage};
 use crate::wire::content_stream::Decoder;
 use crate::wire::{grpc, sse};
@@ -57,8 +57,12 @@ impl Inside {
         match &mut self.decoder {
             None => messages.read(desk, draft, at, bytes),
             Some(decoder) => {
-                if decoder.push(bytes, &mut |plain| messages.read(desk, draft, at, plain)).is_err() {
+                if let Err(error) = decoder.push(bytes, &mut |plain| messages.read(desk, draft, at, plain))
+                    && !matches!(messages.kind, Kind::Over)
+                {
                     messages.kind = Kind::Over;
+                    let words = format!("messages are not told apart from here on: {error}");
+                    draft.exchange.remarks.push(Remark::Other(words));
                 }
             }
         }

@@ -40,6 +40,22 @@ fn events_are_found_below_a_content_coding() {
 }
 
 #[test]
+fn a_body_that_unpacks_without_end_is_kept_whole_and_says_why_its_events_are_not() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(b"data: 1\n\n").unwrap();
+    gzip.write_all(&vec![b'x'; 10 << 20]).unwrap();
+    let body = gzip.finish().unwrap();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let told = play(&opening(), &[get("events"), server([head.as_bytes(), &body].concat())]);
+    assert_eq!(told.exchanges[0].response.as_ref().unwrap().body.len, body.len() as u64);
+    let remarks = format!("{:?}", told.exchanges[0].remarks);
+    assert!(remarks.contains("not told apart from here on: gzip body decodes to over"), "{remarks}");
+}
+
+#[test]
 fn grpc_messages_go_both_ways() {
     let message = b"\0\0\0\0\x03abc";
     let head = "Content-Type: application/grpc+proto\r\n";
