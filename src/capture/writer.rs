@@ -174,16 +174,25 @@ impl Writer {
     /// # Errors
     /// As for [`Writer::session`]; `TooLarge` or `Record` when no capture can hold it.
     pub fn exchange(&mut self, exchange: &Exchange) -> Result<(), CaptureError> {
-        stored::encode_exchange(exchange, &mut self.record)?;
-        self.make_room(self.record.len())?;
-        let Exchange { id, session, timing, .. } = *exchange;
-        let entry = ExchangeEntry { id, session, started: timing.started, finished: timing.finished };
-        self.exchanges.push(&self.record, entry);
+        self.exchange_so_far(exchange)?;
         self.summary.exchanges += 1;
         self.summary.incomplete += u64::from(exchange.incomplete.is_some());
         let answers = exchange.interim.iter().chain(&exchange.response);
         let body_bytes = answers.map(|response| response.body.len).sum::<u64>() + exchange.request.body.len;
         self.summary.body_bytes = self.summary.body_bytes.saturating_add(body_bytes);
+        Ok(())
+    }
+
+    /// Stores an exchange of which a later record will follow, and does not count it.
+    ///
+    /// # Errors
+    /// As for [`Writer::exchange`].
+    pub fn exchange_so_far(&mut self, exchange: &Exchange) -> Result<(), CaptureError> {
+        stored::encode_exchange(exchange, &mut self.record)?;
+        self.make_room(self.record.len())?;
+        let Exchange { id, session, timing, .. } = *exchange;
+        let entry = ExchangeEntry { id, session, started: timing.started, finished: timing.finished };
+        self.exchanges.push(&self.record, entry);
         self.write_full_batches();
         Ok(())
     }

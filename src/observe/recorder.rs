@@ -3,12 +3,14 @@
 //! A reader calls [`Recorder::begin`] when a request head is known, changes [`Draft::exchange`] as more is seen, and gives
 //! the draft back with [`Recorder::finish`]. Knows nothing of where the traffic came from.
 
+mod so_far;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::capture::{BodyWriter, CaptureError, Provenance, Summary, Writer};
 use crate::model::{
-    Body, Exchange, ExchangeId, Incomplete, Message, MessageKind, Nanos, Remark, Request, Response, SessionId,
+    Body, Exchange, ExchangeId, Headers, Incomplete, Message, MessageKind, Nanos, Remark, Request, Response, SessionId,
     SessionInfo, Side, Timing, Transport,
 };
 use crate::wire::identity::{Sessions, Sighting};
@@ -28,6 +30,12 @@ pub struct Draft {
     editors: [Option<Box<BodyEditor>>; 2],
     seen_bytes: [u64; 2],
     messages: u32,
+    /// Bytes of its heads that are in memory.
+    head_bytes: usize,
+    /// Gaps that are told one by one, and bytes of those that are not.
+    gaps: (usize, u64),
+    /// Bytes of its bodies that were stored when it was last told before its end.
+    told: Option<u64>,
     /// Why the capture does not hold all of it.
     damage: Option<String>,
     /// It does not go into the capture.
@@ -72,8 +80,12 @@ impl Draft {
 const MOST_WAITING_BYTES: usize = 32 << 20;
 /// A chunk is not cut shorter than this.
 const LEAST_LET_GO_BYTES: usize = 1024;
+/// Bytes of heads of exchanges under way that may be in memory where streams can be given up.
+const MOST_HEAD_BYTES: usize = 32 << 20;
 /// Sessions that wait for a disk that takes nothing.
 const MOST_UNANNOUNCED: usize = 10_000;
+/// Most gaps of an exchange that are told one by one.
+const MOST_GAPS: usize = 10_000;
 /// Most reasons that are counted apart.
 const MOST_REASONS: usize = 50;
 
@@ -87,6 +99,8 @@ pub struct Recorder {
     last_id: u64,
     /// Bytes of all drafts that wait for their chunks to fill.
     waiting: usize,
+    /// Bytes of the heads of all drafts.
+    head_bytes: usize,
     /// Connections of the sources before this one, and all so far.
     connections: (u64, u64),
     incomplete: BTreeMap<String, u64>,
@@ -125,6 +139,7 @@ impl Recorder {
             anchor,
             last_id: 0,
             waiting: 0,
+            head_bytes: 0,
             connections: (0, 0),
             incomplete: BTreeMap::new(),
             unannounced: Vec::new(),
@@ -219,16 +234,33 @@ impl Recorder {
             incomplete: None,
             remarks: Vec::new(),
         });
-        Draft {
+        let bytes = exchange.request.target.len() + fields_bytes(&exchange.request.headers);
+        let mut draft = Draft {
             exchange,
             request_body: BodyWriter::default(),
             response_body: BodyWriter::default(),
             editors: [None, None],
             seen_bytes: [0; 2],
             messages: 0,
+            head_bytes: 0,
+            gaps: (0, 0),
+            told: None,
             damage: None,
             left_out: false,
-        }
+        };
+        self.hold(&mut draft, bytes);
+        draft
+    }
+
+    /// So many bytes of the heads of a draft are in memory until it is over.
+    fn hold(&mut self, draft: &mut Draft, bytes: usize) {
+        draft.head_bytes += bytes;
+        self.head_bytes += bytes;
+    }
+
+    /// Whether the heads of what is under way take more memory than they should: somebody has to be given up.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.head_bytes > MOST_HEAD_BYTES
     }
 
     /// The next bytes of a body (less transfer coding, content coding kept).
@@ -308,7 +340,13 @@ impl Recorder {
     /// So many bytes of a body were never seen: a remark says where.
     pub fn gap(&mut self, draft: &mut Draft, side: Side, bytes: u64) {
         let at = draft.body_bytes(side);
-        draft.exchange.remarks.push(Remark::Gap { side, at, bytes });
+        let (told, untold) = &mut draft.gaps;
+        if *told < MOST_GAPS {
+            *told += 1;
+            draft.exchange.remarks.push(Remark::Gap { side, at, bytes });
+        } else {
+            *untold = untold.saturating_add(bytes);
+        }
         let who = match side {
             Side::Request => "request",
             Side::Response => "response",
@@ -328,7 +366,9 @@ impl Recorder {
         if let Some(redactor) = &mut self.redactor {
             redactor.saw_response(&response);
         }
+        let bytes = fields_bytes(&response.headers);
         exchange.response = Some(response);
+        self.hold(draft, bytes);
     }
 
     /// A message inside the exchange, with its whole payload.
@@ -386,7 +426,8 @@ impl Recorder {
 
     /// Lets go of it.
     pub(super) fn forget(&mut self, draft: Draft) {
-        let Draft { request_body, response_body, editors, .. } = draft;
+        let Draft { request_body, response_body, editors, head_bytes, .. } = draft;
+        self.head_bytes = self.head_bytes.saturating_sub(head_bytes);
         let edited: usize = editors.iter().flatten().map(|editor| editor.waiting()).sum();
         self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting() + edited);
     }
@@ -413,7 +454,12 @@ impl Recorder {
         if let Some(redactor) = &mut self.redactor {
             redactor.exchange(&mut draft.exchange);
         }
-        let Draft { mut exchange, request_body, response_body, damage, .. } = draft;
+        let Draft { mut exchange, request_body, response_body, damage, gaps, head_bytes, .. } = draft;
+        self.head_bytes = self.head_bytes.saturating_sub(head_bytes);
+        if gaps.1 > 0 {
+            let words = format!("{} more bytes are missing, in more places than are told", gaps.1);
+            exchange.remarks.push(Remark::Other(words));
+        }
         self.waiting = self.waiting.saturating_sub(request_body.waiting() + response_body.waiting());
         let mut damage = damage.map(Incomplete::NotRecorded);
         let bodies = [request_body, response_body].map(|body| {
@@ -526,6 +572,11 @@ pub struct NewMessage<'a> {
     pub compressed: bool,
 }
 
+/// What the fields of a head take in memory.
+fn fields_bytes(headers: &Headers) -> usize {
+    headers.0.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<Vec<u8>>()).sum()
+}
+
 fn index(side: Side) -> usize {
     match side {
         Side::Request => 0,
@@ -537,7 +588,7 @@ fn index(side: Side) -> usize {
 mod tests {
     use super::*;
     use crate::capture::Reader;
-    use crate::model::{BodySource, Headers, Origin, Scheme, Version};
+    use crate::model::{BodySource, Origin, Scheme, Version};
 
     fn request(number: u64) -> (Request, Timing, Transport) {
         let request = Request {
@@ -603,6 +654,23 @@ mod tests {
             assert!(reader.load(&body, u64::MAX).unwrap() == whole, "body {number}");
         }
         assert!(shorter > 0, "memory was let go of");
+    }
+
+    #[test]
+    fn a_body_full_of_holes_takes_little_memory_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("holes.dub");
+        let mut recorder = Recorder::create(&path, "test", 0, Sessions::default()).unwrap();
+        let (request, timing, transport) = request(1);
+        let mut draft = recorder.begin(request, timing, transport).unwrap();
+        (0..MOST_GAPS + 3).for_each(|_| recorder.gap(&mut draft, Side::Response, 5));
+        assert_eq!(draft.exchange.remarks.len(), MOST_GAPS);
+        recorder.finish(draft).unwrap();
+        recorder.close().unwrap();
+        let found = Reader::open(&path).unwrap().exchanges().next().unwrap().unwrap();
+        assert!(found.incomplete.is_some());
+        let words = "15 more bytes are missing, in more places than are told".to_owned();
+        assert_eq!(found.remarks.last(), Some(&Remark::Other(words)));
     }
 
     #[test]

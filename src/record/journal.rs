@@ -48,7 +48,6 @@ pub(super) struct Written {
 pub(super) struct Journal {
     conversations: Conversations,
     open: HashMap<Key, Underway>,
-    dirty: bool,
     trouble: Option<String>,
     tally: Arc<Tally>,
     clock: Clock,
@@ -59,7 +58,7 @@ impl Journal {
     pub(super) fn new(recorder: Recorder, clock: Clock, curation: Curation, tally: Arc<Tally>) -> Self {
         let mut conversations = Conversations::new(recorder, Keyring::default(), Stance::GoOn);
         conversations.curated_by(Box::new(curation));
-        Self { conversations, open: HashMap::new(), dirty: false, trouble: None, tally, clock }
+        Self { conversations, open: HashMap::new(), trouble: None, tally, clock }
     }
 
     /// Writes until told to stop, or until nobody is left to tell anything.
@@ -97,7 +96,6 @@ impl Journal {
     }
 
     fn take(&mut self, note: Note) {
-        self.dirty = true;
         let conversations = &mut self.conversations;
         let moment = |conversations: &mut Conversations, at| conversations.recorder_mut().moment(at);
         match note {
@@ -177,9 +175,10 @@ impl Journal {
     }
 
     fn flush(&mut self) {
-        if self.dirty {
-            self.dirty = !self.conversations.flush();
-        }
+        let now = self.clock.now();
+        self.open.values_mut().for_each(|exchange| self.conversations.tell_so_far(exchange, now));
+        self.conversations.tell_all_so_far(now);
+        self.conversations.flush();
     }
 
     /// Keeps the first trouble with the file and tells it once.

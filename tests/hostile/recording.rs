@@ -134,6 +134,71 @@ fn a_killed_recorder_leaves_all_that_was_flushed() {
 }
 
 #[test]
+fn a_killed_recorder_leaves_what_had_not_ended_with_its_messages_and_bytes() {
+    let server = Server::scripted(|dialogue| {
+        let asked = dialogue.request().unwrap_or_default();
+        dialogue.send(match &asked {
+            asked if asked.contains("/events") => {
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\ndata: two\n\n".to_owned()
+            }
+            _ => format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{}", "long ".repeat(30_000)),
+        });
+        dialogue.wait_for_close();
+    });
+    let recorder = Recorder::start(&[]);
+    let host = server.address;
+    let mut streams = Vec::new();
+    for target in ["events", "long"] {
+        let mut stream = recorder.connect();
+        write!(stream, "GET http://{host}/{target} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        streams.push(stream);
+    }
+    eventually("both in the file", || (recorder.exchanges() == 2).then_some(()));
+    let (_, dir) = recorder.end("KILL");
+    run(dir.path(), "verify new.dub").expect(0, &["has no index"]).prints(&["sound", "2 exchanges, 2 messages"]);
+    run(dir.path(), "repair new.dub -o whole.dub")
+        .expect(0, &[])
+        .prints(&["2 exchanges, 2 messages", "nothing was lost"]);
+    let whole = Reader::open(&dir.path().join("whole.dub")).unwrap();
+    for exchange in whole.exchanges().map(Result::unwrap) {
+        let reason = exchange.incomplete.as_ref().unwrap().to_string();
+        assert!(reason.contains("under way"), "{reason}");
+        let (body, long) = (exchange.response.unwrap().body, exchange.request.target == b"/long");
+        assert_eq!((body.len > 0, whole.message_count_of(exchange.id)), (long, if long { 0 } else { 2 }));
+    }
+}
+
+#[test]
+fn what_is_told_before_its_end_counts_once() {
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = std::sync::Mutex::new(goes_on);
+    let server = Server::scripted(move |dialogue| {
+        dialogue.request();
+        dialogue.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+        let _ = goes_on.lock().unwrap().recv();
+        dialogue.send("more");
+        dialogue.wait_for_close();
+    });
+    let recorder = Recorder::start(&[]);
+    let mut stream = recorder.connect();
+    let host = server.address;
+    write!(stream, "GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    eventually("the exchange in the file", || (recorder.exchanges() == 1).then_some(()));
+    go_on.send(()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(b"halfmore"));
+    let (told, dir) = recorder.end("TERM");
+    assert_eq!(told.code, Some(0), "{told:#?}");
+    assert!(told.err.contains("1 exchange in 1 session, 8 bytes of bodies"), "{told:#?}");
+    assert!(!told.err.contains("incomplete"), "{told:#?}");
+    let kept = Reader::open(&dir.path().join("new.dub")).unwrap();
+    let exchanges: Vec<_> = kept.exchanges().map(Result::unwrap).collect();
+    assert_eq!((exchanges.len(), &exchanges[0].incomplete), (1, &None));
+    assert_eq!(exchanges[0].response.as_ref().unwrap().body.len, 8);
+}
+
+#[test]
 fn a_disk_that_is_full_costs_the_traffic_nothing_and_is_told() {
     let large: String =
         (0_u64..40_000).map(|n| char::from(b'a' + (n.wrapping_mul(n ^ 0x5bd1) >> 7) as u8 % 26)).collect();

@@ -131,6 +131,12 @@ impl Desk {
         self.note_for(draft, result);
     }
 
+    /// What goes on for long is in the file before its end.
+    pub(super) fn tell_so_far(&mut self, draft: &mut Draft, now: Nanos) {
+        let told = self.recorder.tell_so_far(draft, now);
+        self.note(told);
+    }
+
     pub(super) fn finish(&mut self, draft: Draft) {
         if self.failed {
             return;

@@ -17,10 +17,14 @@ pub(super) struct Open {
     /// When the last bytes of both bodies came, and how many pauses were told.
     last: [Nanos; 2],
     pauses: usize,
+    /// More interim responses came than are kept.
+    more_interim: bool,
 }
 
 /// A body that says nothing for so long has paused.
 const PAUSE: Nanos = Nanos(100_000_000);
+/// Most interim responses of an exchange that are kept: as many as the proxy passes on.
+const MOST_INTERIM: usize = 100;
 /// Most pauses of an exchange that are told.
 const MOST_PAUSES: usize = 10_000;
 
@@ -42,7 +46,14 @@ impl Open {
 
     /// Its request may hold messages.
     pub(super) fn new(draft: Draft, inside: Option<Box<Inside>>) -> Self {
-        Self { draft, inside: [inside, None], told: Default::default(), last: [Nanos(0); 2], pauses: 0 }
+        Self {
+            draft,
+            inside: [inside, None],
+            told: Default::default(),
+            last: [Nanos(0); 2],
+            pauses: 0,
+            more_interim: false,
+        }
     }
 
     /// Begins an exchange whose request nobody saw, for what was seen of its response.
@@ -123,7 +134,11 @@ impl Open {
 
     /// A response before the final one.
     pub(super) fn interim(&mut self, response: Response) {
-        self.draft.exchange.interim.push(response);
+        if self.draft.exchange.interim.len() < MOST_INTERIM {
+            self.draft.exchange.interim.push(response);
+        } else if !std::mem::replace(&mut self.more_interim, true) {
+            self.remark("more interim responses came than are kept");
+        }
     }
 
     /// The head of the final response; its first byte was seen at `first`.
@@ -168,6 +183,11 @@ impl Open {
     /// What was odd about the bytes of a side.
     pub(super) fn lenient(&mut self, side: Side, told: Leniencies) {
         self.told[index(side)].add_all(told);
+    }
+
+    /// It goes on; the file learns of it all the same.
+    pub(super) fn tell_so_far(&mut self, desk: &mut Desk, now: Nanos) {
+        desk.tell_so_far(&mut self.draft, now);
     }
 
     /// It is over. `at` counts when the response is not whole.

@@ -4,7 +4,7 @@ use crate::model::{MessageKind, Nanos, Side};
 use crate::observe::recorder::NewMessage;
 use crate::observe::streams::Ending;
 
-use super::desk::Context;
+use super::desk::{Context, Desk};
 use super::open::{Open, index};
 use super::reasons;
 
@@ -33,6 +33,12 @@ impl Raw {
         };
         cx.desk.message(&mut open.draft, message);
         open.draft.exchange.timing.finished = at;
+    }
+
+    pub(super) fn tell_so_far(&mut self, desk: &mut Desk, now: Nanos) {
+        if let Some(open) = &mut self.open {
+            open.tell_so_far(desk, now);
+        }
     }
 
     pub(super) fn gap(&mut self, cx: &mut Context<'_>, side: Side, bytes: u64) {

@@ -116,6 +116,11 @@ impl Conversations {
         exchange.0.response(&mut self.desk, response, first);
     }
 
+    /// It goes on at `now`: when it does for long, it is in the file before its end.
+    pub fn tell_so_far(&mut self, exchange: &mut Underway, now: Nanos) {
+        exchange.0.tell_so_far(&mut self.desk, now);
+    }
+
     /// It is over, with these times; the reason when it is not whole.
     pub fn finish_exchange(
         &mut self,
@@ -201,17 +206,22 @@ impl Conversations {
         }
     }
 
+    /// The same of all connections whose bytes are passed on.
+    pub fn tell_all_so_far(&mut self, now: Nanos) {
+        for connection in self.open.values_mut() {
+            connection.talk.tell_so_far(&mut self.desk, now);
+        }
+    }
+
     /// A client connection is gone.
     pub fn client_closed(&mut self, connection: u64) {
         self.desk.recorder.closed(connection);
     }
 
-    /// Puts everything so far into the file. False when it does not take it: it waits for the next time.
-    pub fn flush(&mut self) -> bool {
+    /// Puts everything so far into the file. What it does not take waits for the next time.
+    pub fn flush(&mut self) {
         let flushed = self.desk.recorder.flush();
-        let done = flushed.is_ok();
         self.desk.note(flushed);
-        done
     }
 
     /// Ends what is open as stopped, and closes the capture.

@@ -12,7 +12,7 @@
 use crate::model::{Nanos, Side};
 use crate::observe::streams::Ending;
 
-use super::desk::Context;
+use super::desk::{Context, Desk};
 use super::http1::Http1;
 use super::http2::Http2;
 use super::open::index;
@@ -142,6 +142,16 @@ impl Talk {
         if self.ended[index(side)].is_none() {
             self.ended[index(side)] = Some((at, how));
             self.end(cx, side, at, how);
+        }
+    }
+
+    /// Tells what goes on for long. Of the layers that a live proxy hands over.
+    pub(super) fn tell_so_far(&mut self, desk: &mut Desk, now: Nanos) {
+        match &mut self.layer {
+            Layer::Http2(layer) => layer.tell_so_far(desk, now),
+            Layer::WebSocket(layer) => layer.tell_so_far(desk, now),
+            Layer::Raw(layer) => layer.tell_so_far(desk, now),
+            Layer::Sniffing(_) | Layer::Http1(_) | Layer::Tls(_) | Layer::Socks(_) | Layer::Opaque(_) => {}
         }
     }
 

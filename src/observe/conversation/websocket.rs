@@ -5,7 +5,7 @@ use crate::observe::recorder::NewMessage;
 use crate::observe::streams::Ending;
 use crate::wire::websocket::{Deflate, Found, Reader};
 
-use super::desk::Context;
+use super::desk::{Context, Desk};
 use super::open::{Open, index};
 use super::reasons;
 
@@ -34,6 +34,12 @@ impl WebSocket {
     pub(super) fn bytes(&mut self, cx: &mut Context<'_>, side: Side, at: Nanos, bytes: &[u8]) {
         if let Some(open) = &mut self.open {
             self.frames.read(cx, open, side, at, bytes);
+        }
+    }
+
+    pub(super) fn tell_so_far(&mut self, desk: &mut Desk, now: Nanos) {
+        if let Some(open) = &mut self.open {
+            open.tell_so_far(desk, now);
         }
     }
 

@@ -112,6 +112,11 @@ impl Redactor {
         }
     }
 
+    /// The same of an exchange that is not over and comes again: it does not count.
+    pub fn exchange_so_far(&mut self, exchange: &mut Exchange) {
+        self.heads(exchange);
+    }
+
     /// A whole message; `None` when it is still compressed, as it then cannot be redacted and must not be kept.
     pub fn message(&mut self, payload: &[u8], from: Side, compressed: bool) -> Option<Vec<u8>> {
         if compressed {

@@ -9,7 +9,7 @@ use crate::model::{Body, Headers, Incomplete, Nanos, Request, Response, Side, Ve
 use crate::observe::streams::Ending;
 use crate::wire::http2::{Event, Field, Observer, Start};
 
-use super::desk::Context;
+use super::desk::{Context, Desk};
 use super::open::{Open, index};
 use super::reasons;
 use super::target::by_authority;
@@ -77,6 +77,12 @@ impl Http2 {
         if let Err(error) = result {
             self.failed = true;
             self.streams.finish_all(cx, at, Ending::Fin, |_| reasons::malformed(side, &error));
+        }
+    }
+
+    pub(super) fn tell_so_far(&mut self, desk: &mut Desk, now: Nanos) {
+        for open in self.streams.open.values_mut().filter_map(Stream::open) {
+            open.tell_so_far(desk, now);
         }
     }
 
@@ -292,11 +298,11 @@ impl Streams {
     }
 
     fn insert(&mut self, cx: &mut Context<'_>, at: Nanos, id: u32, stream: Stream) {
-        if self.open.len() >= MOST_OPEN
+        while (self.open.len() >= MOST_OPEN || cx.desk.recorder.is_crowded())
             && let Some((oldest, stream)) = self.open.pop_first()
         {
             self.note_over(oldest);
-            let reason = reasons::not_recorded("too many streams were open at a time");
+            let reason = reasons::not_recorded("too many streams were open at a time, or heads too large");
             stream.finish(cx, at, Some(reason), Ending::Forgotten);
         }
         self.open.insert(id, stream);

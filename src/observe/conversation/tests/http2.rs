@@ -340,7 +340,34 @@ fn streams_do_not_pile_up() {
     }
     assert_eq!(play.conversations.tally().exchanges, 100);
     let told = play.finish();
-    assert_eq!(told.tally.incomplete["not recorded: too many streams were open at a time"], 100);
+    assert_eq!(told.tally.incomplete["not recorded: too many streams were open at a time, or heads too large"], 100);
+}
+
+#[test]
+fn large_heads_do_not_pile_up() {
+    let mut ends = Ends::new();
+    let mut play = Play::new();
+    play.open(1, &opening());
+    ends.hello().iter().for_each(|act| play.act(1, act));
+    let large = [b'v'; 8000];
+    let fields = [GET, &[(&b"x-large"[..], &large[..])]].concat();
+    for n in 0..5000 {
+        play.act(1, &ends.asks(2 * n + 1, &fields, b"", true));
+    }
+    let given_up = play.conversations.tally().exchanges;
+    assert!((500..1200).contains(&given_up), "those beyond 32 MiB: {given_up}");
+}
+
+#[test]
+fn a_flood_of_interim_responses_is_cut_short_and_says_so() {
+    let mut ends = Ends::new();
+    let mut acts = ends.hello();
+    acts.push(ends.asks(1, GET, b"", true));
+    acts.extend((0..150).map(|_| ends.answers(1, &[(b":status", b"103")], b"", false)));
+    acts.push(ends.answers(1, OK, b"", true));
+    let told = play(&opening(), &acts);
+    assert_eq!((told.exchanges[0].interim.len(), told.exchanges[0].incomplete.as_ref()), (100, None));
+    assert!(format!("{:?}", told.exchanges[0].remarks).contains("more interim responses came than are kept"));
 }
 
 #[test]
