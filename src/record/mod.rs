@@ -3,44 +3,35 @@
 //! [`start`] with a [`Config`] gives a [`Recording`]; [`Recording::stop`] ends it with a [`RecordSummary`].
 //!
 //! ```text
-//! listener ──► connection ──► client ──► relay ◄──► upstream
-//!              (TLS, tunnels)  (requests)   │ notes, never waiting
-//!                                          tee ──► journal (a thread) ──► capture::Writer
+//! listener ──► connection ──► client ──► relay ◄──► upstream     HTTP/1, request by request
+//!              (TLS, SOCKS)  └─────────► tunnel ◄──►             everything else, as bytes
+//!                                           │ notes, never waiting
+//!                                          tee ──► journal (a thread) ──► observe ──► capture
 //! ```
 
-mod authority;
 mod chain;
 mod client;
+mod config;
 mod connection;
 mod credentials;
 mod curation;
 mod dial;
-mod distrust;
 mod edited;
 mod editor;
 mod error;
-mod explained;
 mod filter;
-mod first_word;
 pub mod glob;
-mod hello;
 mod host_pattern;
-mod identity;
-mod intercept;
 mod journal;
-mod keylog;
 mod link;
 mod listed;
 mod listener;
 mod lru;
 mod marks;
-mod names;
 mod noise;
 mod onboarding;
 mod opening;
-mod overhear;
 mod pages;
-mod passthrough;
 mod relay;
 mod reverse;
 mod socks;
@@ -49,7 +40,6 @@ mod target;
 mod tee;
 mod tls;
 mod transparent;
-mod trust;
 mod tunnel;
 mod upstream;
 
@@ -69,91 +59,40 @@ use tokio::task::JoinSet;
 use crate::capture::{Reader, Summary};
 use crate::observe::Recorder;
 use crate::wire::http2::Veil;
-use crate::wire::identity::{Sessions, UserBy};
-use crate::wire::redact::{self, Redactor};
+use crate::wire::identity::Sessions;
+use crate::wire::redact;
 
+use config::source;
 use credentials::Names;
 use curation::Curation;
 use journal::{Journal, Written};
-use keylog::{Keylog, KeylogFile};
 use link::Clock;
 use onboarding::Onboarding;
-use passthrough::Passthrough;
 use tally::Tally;
 use tee::Tee;
 use tls::Tls;
+use tls::keylog::{self, Keylog, KeylogFile};
+use tls::passthrough::Passthrough;
 
-pub use authority::{CertificateAuthority, RootDetails};
 pub use chain::{Egress, ProxyUrlError, UpstreamProxy};
+pub use config::{Config, Http3Hints, Mode};
 pub use credentials::{Credentials, CredentialsError, Door};
 pub use error::{AuthorityError, RecordError};
 pub use filter::{Cause, Filter, PATTERNS, Pattern, PatternError, Verdict};
 pub use host_pattern::{HostPattern, HostPatternError};
-pub use identity::{ClientIdentity, IdentityError};
 pub use listed::Listed;
 pub use marks::{Label, LabelError, MARK_PATH, Mark};
 pub use onboarding::{OWN_HOST, TrustBundle};
-pub use passthrough::{Consequence, PassReason, Refusal};
 pub use reverse::{Address, Reverse};
 pub use tally::{HostCount, Notice, Passed, Rejection, Remarks};
 pub use tls::TlsOptions;
-pub use trust::UpstreamTrust;
+pub use tls::authority::{CertificateAuthority, RootDetails};
+pub use tls::identity::{ClientIdentity, IdentityError};
+pub use tls::passthrough::{Consequence, PassReason, Refusal};
+pub use tls::trust::UpstreamTrust;
 
 /// Notices that wait for an operator who does not look.
 const WAITING_NOTICES: usize = 256;
-
-/// What to record, where from and where to.
-#[derive(Debug)]
-pub struct Config {
-    /// Addresses of the proxy, at least one; port 0 takes any free one.
-    pub listen: Vec<SocketAddr>,
-    /// How traffic reaches them.
-    pub mode: Mode,
-    /// The way to servers.
-    pub egress: Egress,
-    /// Who has to give credentials, in the modes in which clients know the proxy.
-    pub door: Door,
-    /// By what the people recorded at once are told apart.
-    pub user_by: UserBy,
-    /// The capture; an existing file is replaced.
-    pub output: PathBuf,
-    /// Root of the certificates that clients see.
-    pub authority: CertificateAuthority,
-    /// Whose certificates are believed of servers.
-    pub trust: UpstreamTrust,
-    /// What else is asked of TLS.
-    pub tls: TlsOptions,
-    /// What becomes of hints at HTTP/3.
-    pub hints: Http3Hints,
-    /// What is kept in the capture.
-    pub filter: Filter,
-    /// Replaces secrets before they reach the capture.
-    pub redactor: Option<Redactor>,
-}
-
-/// What becomes of hints of a server that it speaks HTTP/3 as well (RFC 7838): clients that follow them leave the proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Http3Hints {
-    /// Taken out of what clients get; the capture has them, and says so.
-    #[default]
-    Removed,
-    /// Left as they are.
-    Passed,
-}
-
-/// How traffic reaches the proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Clients name the proxy as their HTTP proxy; SOCKS 5 is understood on the same port.
-    #[default]
-    Forward,
-    /// Clients take the proxy for the server.
-    Reverse(Reverse),
-    /// Clients name the proxy as their SOCKS 5 proxy.
-    Socks5,
-    /// Clients do not know; the system redirects their connections (Linux).
-    Transparent,
-}
 
 /// What was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -268,30 +207,6 @@ pub async fn start(config: Config) -> Result<Recording, RecordError> {
     Ok(Recording { addresses, output, stop, listening, writing, keylog, tee, tally, notices })
 }
 
-impl Config {
-    /// A forward proxy that reaches servers directly, believes the system's roots, and tells people apart by whatever tells.
-    pub fn new(listen: SocketAddr, output: PathBuf, authority: CertificateAuthority) -> Self {
-        let trust = UpstreamTrust::default();
-        let (mode, egress, door, user_by) = (Mode::default(), Egress::default(), Door::default(), UserBy::default());
-        let (tls, hints, filter) = (TlsOptions::default(), Http3Hints::default(), Filter::default());
-        let redactor = None;
-        Self {
-            listen: vec![listen],
-            mode,
-            egress,
-            door,
-            user_by,
-            output,
-            authority,
-            trust,
-            tls,
-            hints,
-            filter,
-            redactor,
-        }
-    }
-}
-
 async fn bind(listen: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), RecordError> {
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for &address in listen {
@@ -301,21 +216,6 @@ async fn bind(listen: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr
         listeners.push(listener);
     }
     Ok((listeners, addresses))
-}
-
-/// Where the traffic came from, and what was changed on its way, for readers of the capture.
-fn source(mode: &Mode, addresses: &[SocketAddr]) -> String {
-    let places = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
-    match mode {
-        Mode::Forward => format!("proxy {places}"),
-        Mode::Socks5 => format!("SOCKS proxy {places}"),
-        Mode::Transparent => format!("transparent proxy {places}"),
-        Mode::Reverse(Reverse { origin, address: Address::Kept }) => format!("reverse proxy {places} for {origin}"),
-        Mode::Reverse(Reverse { origin, address: Address::Translated }) => format!(
-            "reverse proxy {places} for {origin}, as the server saw and said it; for clients Host, Origin, Referer, redirects, \
-             cookie attributes and Strict-Transport-Security were changed on the way"
-        ),
-    }
 }
 
 impl Recording {

@@ -11,7 +11,7 @@ use crate::model::Exchange;
 use super::filter::Cause;
 use super::listed::{Listed, Listing};
 use super::marks::Mark;
-use super::passthrough::{Consequence, PassReason, Refusal};
+use super::tls::passthrough::{Consequence, PassReason, Refusal};
 
 /// More hosts than this are counted under one name.
 const MOST_HOSTS: usize = 1000;

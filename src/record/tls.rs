@@ -1,5 +1,18 @@
 //! TLS towards servers and towards clients (which certificate to show). Main type: [`Tls`].
 
+pub(in crate::record) mod authority;
+pub(in crate::record) mod distrust;
+pub(in crate::record) mod explained;
+pub(in crate::record) mod first_word;
+pub(in crate::record) mod hello;
+pub(in crate::record) mod identity;
+pub(in crate::record) mod intercept;
+pub(in crate::record) mod keylog;
+pub(in crate::record) mod names;
+pub(in crate::record) mod overhear;
+pub(in crate::record) mod passthrough;
+pub(in crate::record) mod trust;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,13 +30,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::model::Origin;
 
-use super::authority::CertificateAuthority;
 use super::error::AuthorityError;
 use super::host_pattern::HostPattern;
-use super::identity::ClientIdentity;
 use super::lru::Lru;
-use super::names::Names;
-use super::trust::{UpstreamTrust, Verifier};
+use authority::CertificateAuthority;
+use identity::ClientIdentity;
+use names::Names;
+use trust::{UpstreamTrust, Verifier};
 
 /// What a client of HTTP/1 offers.
 pub(in crate::record) const HTTP1: &[u8] = b"http/1.1";
@@ -52,7 +65,7 @@ impl Default for TlsOptions {
 }
 
 /// TLS on both sides.
-pub(super) struct Tls {
+pub(in crate::record) struct Tls {
     authority: Arc<CertificateAuthority>,
     provider: Arc<CryptoProvider>,
     key_log: Arc<dyn KeyLog>,
@@ -64,37 +77,37 @@ pub(super) struct Tls {
 }
 
 /// Protocols by ALPN name, the preferred first (RFC 7301).
-pub(super) type Offers = Vec<Vec<u8>>;
+pub(in crate::record) type Offers = Vec<Vec<u8>>;
 
 /// What a server was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
+pub(in crate::record) struct Asked {
     /// Which server.
-    pub(super) origin: Origin,
+    pub(in crate::record) origin: Origin,
     /// Name asked for in the handshake.
-    pub(super) sni: String,
+    pub(in crate::record) sni: String,
     /// Protocols offered.
-    pub(super) offers: Offers,
+    pub(in crate::record) offers: Offers,
 }
 
 /// What it answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Learned {
+pub(in crate::record) struct Learned {
     /// Names in its certificate.
-    pub(super) names: Names,
+    pub(in crate::record) names: Names,
     /// Protocol it chose.
-    pub(super) alpn: Option<Vec<u8>>,
+    pub(in crate::record) alpn: Option<Vec<u8>>,
 }
 
 impl Learned {
     /// Whether what is chosen can be spoken over a connection that is opened only when the client asks for something.
-    pub(super) fn can_wait(&self) -> bool {
+    pub(in crate::record) fn can_wait(&self) -> bool {
         self.alpn.as_deref() == Some(HTTP1)
     }
 }
 
 /// What a client offers, as it is passed on.
-pub(super) fn offers<'a>(alpn: impl Iterator<Item = &'a [u8]>) -> Offers {
+pub(in crate::record) fn offers<'a>(alpn: impl Iterator<Item = &'a [u8]>) -> Offers {
     alpn.take(MOST_OFFERS).map(<[u8]>::to_vec).collect()
 }
 
@@ -103,7 +116,7 @@ type Leaf = Arc<OnceCell<Arc<ServerConfig>>>;
 
 impl Tls {
     /// With this root for clients, this trust in servers and these faces for them.
-    pub(super) fn new(
+    pub(in crate::record) fn new(
         authority: CertificateAuthority,
         trust: &UpstreamTrust,
         identities: &[ClientIdentity],
@@ -139,7 +152,7 @@ impl Tls {
 
     /// For a handshake with this server in which these protocols are offered: an identity for it by name goes before one
     /// for all.
-    pub(super) fn connector(&self, host: &str, port: u16, offers: &Offers) -> TlsConnector {
+    pub(in crate::record) fn connector(&self, host: &str, port: u16, offers: &Offers) -> TlsConnector {
         let named = |(hosts, _): &&(Option<HostPattern>, _)| hosts.as_ref().is_some_and(|own| own.covers(host, port));
         let found = self.identified.iter().find(named);
         let found = found.or_else(|| self.identified.iter().find(|(hosts, _)| hosts.is_none()));
@@ -149,17 +162,17 @@ impl Tls {
     }
 
     /// What this server answered to the same before.
-    pub(super) fn learned(&self, asked: &Asked) -> Option<Learned> {
+    pub(in crate::record) fn learned(&self, asked: &Asked) -> Option<Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner).find(asked)
     }
 
     /// Notes what a server answered.
-    pub(super) fn learn(&self, asked: Asked, learned: Learned) {
+    pub(in crate::record) fn learn(&self, asked: Asked, learned: Learned) {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner).put(asked, learned);
     }
 
     /// The configuration that shows clients a certificate with these names and agrees on this protocol.
-    pub(super) async fn server_config(
+    pub(in crate::record) async fn server_config(
         &self,
         names: &Names,
         alpn: Option<&[u8]>,
@@ -196,7 +209,7 @@ impl Tls {
 
     /// Whether a client that offers these suites can agree with us on one: ours are for TLS 1.3, and in TLS 1.2 for keys
     /// as our leaves have them.
-    pub(super) fn shares_a_suite(&self, offered: &[CipherSuite]) -> bool {
+    pub(in crate::record) fn shares_a_suite(&self, offered: &[CipherSuite]) -> bool {
         let usable = |suite: &&SupportedCipherSuite| match suite {
             SupportedCipherSuite::Tls13(_) => true,
             SupportedCipherSuite::Tls12(suite) => suite.sign.contains(&SignatureScheme::ECDSA_NISTP256_SHA256),
@@ -207,7 +220,7 @@ impl Tls {
 
 /// Why no certificate can be shown.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LeafError {
+pub(in crate::record) enum LeafError {
     #[error(transparent)]
     Mint(#[from] AuthorityError),
     #[error(transparent)]
@@ -217,7 +230,7 @@ pub(super) enum LeafError {
 }
 
 /// The name under which a server's certificate is checked.
-pub(super) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
+pub(in crate::record) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     match host.parse::<IpAddr>() {
         Ok(ip) => Ok(ServerName::IpAddress(ip.into())),
         Err(_) => ServerName::try_from(host.to_owned()).map_err(|error| io::Error::other(error.to_string())),
@@ -225,7 +238,7 @@ pub(super) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
 }
 
 /// The fatal alert that the other side sent.
-pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
+pub(in crate::record) fn alert(error: &io::Error) -> Option<AlertDescription> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => Some(*alert),
         _ => None,
@@ -233,7 +246,7 @@ pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
 }
 
 /// As RFC 8446 §6 writes it.
-pub(super) fn alert_text(alert: AlertDescription) -> String {
+pub(in crate::record) fn alert_text(alert: AlertDescription) -> String {
     snake_case(&format!("{alert:?}"))
 }
 
@@ -252,7 +265,7 @@ fn snake_case(camel: &str) -> String {
 }
 
 /// As people write it.
-pub(super) fn version_text(version: ProtocolVersion) -> String {
+pub(in crate::record) fn version_text(version: ProtocolVersion) -> String {
     match version {
         ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
         ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),

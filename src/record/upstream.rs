@@ -15,11 +15,11 @@ use crate::wire::http1::{Limits, Reader};
 use super::chain::{AbsoluteForm, Kind, Manner, TunnelError, UpstreamProxy, Way};
 use super::connection::Visitor;
 use super::dial::{dial, names_itself, to_proxy};
-use super::distrust::Distrust;
 use super::edited::{Edited, Facing};
-use super::explained::Explained;
 use super::link::{Io, Link};
-use super::names::Names;
+use super::tls::distrust::Distrust;
+use super::tls::explained::Explained;
+use super::tls::names::Names;
 use super::tls::{self, Asked, Learned, Offers};
 use super::{Http3Hints, Proxy};
 

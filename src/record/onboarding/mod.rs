@@ -11,10 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::Origin;
 use crate::wire::http1::RequestHead;
 
-use super::authority::{CertificateAuthority, RootDetails};
 use super::error::AuthorityError;
 use super::pages::{Kind, Page};
 use super::target::{RouteError, Routed};
+use super::tls::authority::{CertificateAuthority, RootDetails};
 
 pub(super) use secure::secured;
 pub use trust::TrustBundle;

@@ -9,8 +9,8 @@ use tokio_rustls::TlsAcceptor;
 use super::OWN_HOST;
 use crate::record::Proxy;
 use crate::record::link::Link;
-use crate::record::names::Names;
 use crate::record::tls::HTTP1;
+use crate::record::tls::names::Names;
 
 /// For the handshake.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -15,7 +15,7 @@ const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
 /// What is wrong with a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Distrust {
+pub(in crate::record) enum Distrust {
     #[error("it expired on {0}")]
     Expired(String),
     #[error("it is not valid before {0}")]
@@ -48,7 +48,7 @@ impl From<&CertificateError> for Distrust {
 
 impl Distrust {
     /// From what the verifier found, and the chain it looked at.
-    pub(super) fn of(
+    pub(in crate::record) fn of(
         error: CertificateError,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
@@ -92,7 +92,7 @@ impl Distrust {
     }
 
     /// What the operator can do.
-    pub(super) fn advice(&self) -> String {
+    pub(in crate::record) fn advice(&self) -> String {
         const INSECURE: &str = "`--upstream-insecure` believes any certificate.";
         match self {
             Self::Expired(_) => format!("The server needs a new certificate. Until it has one, {INSECURE}"),

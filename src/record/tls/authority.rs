@@ -17,8 +17,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::error::AuthorityError;
 use super::names::{Name, Names};
+use crate::record::error::AuthorityError;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Certificates begin a day ago, for clients whose clock is behind.
@@ -117,7 +117,7 @@ impl CertificateAuthority {
     /// A certificate for these names with its chain, and its key. It is what RFC 5280 and browsers want of a TLS server's: the
     /// names stand in the alternative names, key identifiers link it to the root, the serial number is a hash of its new
     /// key, and it lives far less than 397 days, and not longer than the root.
-    pub(super) fn mint(&self, names: &Names) -> Result<Minted, AuthorityError> {
+    pub(in crate::record) fn mint(&self, names: &Names) -> Result<Minted, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Mint)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -173,9 +173,9 @@ impl std::fmt::Debug for CertificateAuthority {
 }
 
 /// A leaf with its chain, and its key.
-pub(super) struct Minted {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
+pub(in crate::record) struct Minted {
+    pub(in crate::record) chain: Vec<CertificateDer<'static>>,
+    pub(in crate::record) key: PrivateKeyDer<'static>,
 }
 
 fn root_params(key: &KeyPair, until: SystemTime) -> CertificateParams {

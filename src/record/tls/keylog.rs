@@ -13,35 +13,35 @@ use std::thread;
 
 use rustls::KeyLog;
 
-use super::tally::Tally;
+use crate::record::tally::Tally;
 
 /// Lines that wait for the disk; a handshake writes five.
 const WAITING_LINES: usize = 4096;
 
 /// Where handshakes leave their secrets.
 #[derive(Debug)]
-pub(super) struct Keylog {
+pub(in crate::record) struct Keylog {
     lines: SyncSender<Option<String>>,
     tally: Arc<Tally>,
 }
 
 /// The thread that writes them. Ends when told to, or with its last sender.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(in crate::record) struct Writing {
     lines: SyncSender<Option<String>>,
     thread: thread::JoinHandle<()>,
 }
 
 /// A key log file, opened and fit to be appended to.
 #[derive(Debug)]
-pub(super) struct KeylogFile(File);
+pub(in crate::record) struct KeylogFile(File);
 
 impl KeylogFile {
     /// Opens or creates the file; nobody else may read it from now on. Never waits for the other end of a pipe.
     ///
     /// # Errors
     /// When it cannot be opened, read or written.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(in crate::record) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -70,7 +70,7 @@ impl Keylog {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(file: KeylogFile, tally: Arc<Tally>) -> io::Result<(Self, Writing)> {
+    pub(in crate::record) fn start(file: KeylogFile, tally: Arc<Tally>) -> io::Result<(Self, Writing)> {
         let (lines, waiting) = sync_channel(WAITING_LINES);
         let told = tally.clone();
         let thread = thread::Builder::new().name("overdub-keylog".into()).spawn(move || {
@@ -82,7 +82,7 @@ impl Keylog {
 
 impl Writing {
     /// Waits until everything is written that was logged before.
-    pub(super) fn finish(self) {
+    pub(in crate::record) fn finish(self) {
         let _ = self.lines.send(None);
         let _ = self.thread.join();
     }

@@ -8,21 +8,21 @@ use tokio::time::timeout;
 
 use crate::model::{Origin, Scheme};
 
-use super::Proxy;
-use super::connection::{HANDSHAKE_LIMIT, KnownBy, Secured, Tunnel, Visitor};
 use super::first_word::{FirstWord, Reaction};
 use super::hello::{Hello, HelloError};
-use super::link::{Io, Link};
 use super::names::Names;
-use super::opening::Opening;
 use super::overhear::{Opinion, Overheard};
 use super::passthrough::{Consequence, PassReason, Refusal};
-use super::tls::{Asked, HTTP1, Learned, alert, alert_text};
-use super::upstream::Upstream;
+use super::{Asked, HTTP1, Learned, alert, alert_text};
+use crate::record::Proxy;
+use crate::record::connection::{HANDSHAKE_LIMIT, KnownBy, Secured, Tunnel, Visitor};
+use crate::record::link::{Io, Link};
+use crate::record::opening::Opening;
+use crate::record::upstream::Upstream;
 
 impl Tunnel {
     /// Ends the client's TLS with a certificate of ours that has the names of the server's; or lets it pass.
-    pub(super) async fn intercept(mut self, mut link: Link) {
+    pub(in crate::record) async fn intercept(mut self, mut link: Link) {
         let policy = &self.proxy.passthrough;
         if let Some(reason) = policy.asked(self.origin.dial_host(), self.origin.port) {
             let server = self.origin.clone();
@@ -145,7 +145,7 @@ impl Judge {
 }
 
 /// Why a client broke off its handshake.
-pub(super) fn refusal(error: &io::Error) -> Refusal {
+pub(in crate::record) fn refusal(error: &io::Error) -> Refusal {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (alert(error), inner) {
         (Some(alert), _) => Refusal::Alert(alert_text(alert)),

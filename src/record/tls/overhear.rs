@@ -18,7 +18,7 @@ const HIDDEN_ALERT_BYTES: usize = 19;
 
 /// What the client made of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opinion {
+pub(in crate::record) enum Opinion {
     /// It went on.
     Accepted,
     /// It sent an alert instead.
@@ -60,7 +60,7 @@ impl Records {
 }
 
 /// A client's stream that calls back once, when the client's opinion shows.
-pub(super) struct Overheard<S, F> {
+pub(in crate::record) struct Overheard<S, F> {
     inner: S,
     records: Records,
     hear: Option<F>,
@@ -68,7 +68,7 @@ pub(super) struct Overheard<S, F> {
 
 impl<S, F: FnOnce(Opinion)> Overheard<S, F> {
     /// Of a connection from its first byte on.
-    pub(super) fn of(inner: S, hear: F) -> Self {
+    pub(in crate::record) fn of(inner: S, hear: F) -> Self {
         Self { inner, records: Records::default(), hear: Some(hear) }
     }
 }

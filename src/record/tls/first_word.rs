@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::passthrough::Refusal;
-use super::tls::{alert, alert_text};
+use super::{alert, alert_text};
 
 /// A client that closes within this time after the handshake did not like what it saw; one that closes later had opened the
 /// connection in advance and did not need it.
@@ -17,7 +17,7 @@ const SHORTLY: Duration = Duration::from_secs(2);
 
 /// What a client did first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reaction {
+pub(in crate::record) enum Reaction {
     /// It sent something.
     Spoke,
     /// It refused.
@@ -27,7 +27,7 @@ pub(super) enum Reaction {
 }
 
 /// A stream that calls back once, when the client speaks or ends the connection.
-pub(super) struct FirstWord<S, F> {
+pub(in crate::record) struct FirstWord<S, F> {
     inner: S,
     since: Instant,
     hear: Option<F>,
@@ -35,7 +35,7 @@ pub(super) struct FirstWord<S, F> {
 
 impl<S, F: FnOnce(Reaction)> FirstWord<S, F> {
     /// Of a connection whose handshake has just ended.
-    pub(super) fn of(inner: S, hear: F) -> Self {
+    pub(in crate::record) fn of(inner: S, hear: F) -> Self {
         Self { inner, since: Instant::now(), hear: Some(hear) }
     }
 }

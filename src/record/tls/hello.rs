@@ -9,22 +9,22 @@ use rustls::server::{Accepted, Acceptor};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
-use super::link::{Io, Link};
 use super::passthrough::PassReason;
-use super::tls::{self, Offers, Tls};
+use super::{Offers, Tls};
+use crate::record::link::{Io, Link};
 
 /// What a client wants of TLS. Its bytes are still in the link.
-pub(super) struct Hello {
+pub(in crate::record) struct Hello {
     accepted: Accepted,
     /// Bytes of the link that the handshake has seen.
     taken: usize,
     /// Server name asked for.
-    pub(super) sni: Option<String>,
+    pub(in crate::record) sni: Option<String>,
 }
 
 /// Why there is no hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HelloError {
+pub(in crate::record) enum HelloError {
     /// It looks like TLS and cannot be read.
     Unreadable,
     /// The client closed, or its connection broke.
@@ -33,7 +33,7 @@ pub(super) enum HelloError {
 
 impl Hello {
     /// Waits until the message is whole.
-    pub(super) async fn read(link: &mut Link) -> Result<Self, HelloError> {
+    pub(in crate::record) async fn read(link: &mut Link) -> Result<Self, HelloError> {
         let mut acceptor = Acceptor::default();
         let mut taken = 0;
         loop {
@@ -57,19 +57,19 @@ impl Hello {
     }
 
     /// Why a handshake would be of no use; then the connection is better passed through at once.
-    pub(super) fn misfit(&self, tls: &Tls) -> Option<PassReason> {
+    pub(in crate::record) fn misfit(&self, tls: &Tls) -> Option<PassReason> {
         let hello = self.accepted.client_hello();
         (!tls.shares_a_suite(hello.cipher_suites())).then_some(PassReason::OldTls)
     }
 
     /// Protocols that the client offers.
-    pub(super) fn offers(&self) -> Offers {
-        tls::offers(self.accepted.client_hello().alpn().into_iter().flatten())
+    pub(in crate::record) fn offers(&self) -> Offers {
+        super::offers(self.accepted.client_hello().alpn().into_iter().flatten())
     }
 
     /// Goes on with the handshake. When it fails the connection comes back beside the error: while it is open, the client does
     /// not come again, and what it did can be noted.
-    pub(super) async fn answer(
+    pub(in crate::record) async fn answer(
         self,
         mut link: Link,
         config: Arc<ServerConfig>,

@@ -4,7 +4,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::host_pattern::HostPattern;
+use crate::record::host_pattern::HostPattern;
 
 /// A certificate with its chain and its key, and the servers it is for.
 #[derive(Clone, Debug)]
@@ -61,12 +61,12 @@ impl ClientIdentity {
     }
 
     /// The servers it is for; none: all that no other is for.
-    pub(super) fn hosts(&self) -> Option<&HostPattern> {
+    pub(in crate::record) fn hosts(&self) -> Option<&HostPattern> {
         self.hosts.as_ref()
     }
 
     /// What is shown to servers.
-    pub(super) fn key(&self) -> CertifiedKey {
+    pub(in crate::record) fn key(&self) -> CertifiedKey {
         self.key.clone()
     }
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::tls::{alert, alert_text};
+use super::{alert, alert_text};
 
 /// Passes everything on; only errors change.
-pub(super) struct Explained<S>(pub(super) S);
+pub(in crate::record) struct Explained<S>(pub(in crate::record) S);
 
 /// A server's last word. In TLS 1.3 a server that misses a client certificate says so only after the handshake.
 #[derive(Debug, thiserror::Error)]

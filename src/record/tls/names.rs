@@ -12,7 +12,7 @@ const COMMON_NAME_BYTES: usize = 64;
 
 /// One name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Name {
+pub(in crate::record) enum Name {
     /// Host name or wildcard.
     Dns(String),
     /// Address.
@@ -21,16 +21,16 @@ pub(super) enum Name {
 
 /// All names of a certificate in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Names(Vec<Name>);
+pub(in crate::record) struct Names(Vec<Name>);
 
 impl Names {
     /// Just this host (no brackets around an IPv6 address).
-    pub(super) fn of_host(host: &str) -> Self {
+    pub(in crate::record) fn of_host(host: &str) -> Self {
         Self(vec![Name::of(host)])
     }
 
     /// What a certificate says; none when it says nothing usable.
-    pub(super) fn of_certificate(der: &[u8]) -> Option<Self> {
+    pub(in crate::record) fn of_certificate(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let extension = certificate.subject_alternative_name().ok()??;
         let names: Vec<Name> =
@@ -39,7 +39,7 @@ impl Names {
     }
 
     /// The same, and `host` when none of them covers it.
-    pub(super) fn covering(mut self, host: &str) -> Self {
+    pub(in crate::record) fn covering(mut self, host: &str) -> Self {
         if !self.0.iter().any(|name| name.covers(host)) {
             self.0.push(Name::of(host));
         }
@@ -47,12 +47,12 @@ impl Names {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Name] {
+    pub(in crate::record) fn all(&self) -> &[Name] {
         &self.0
     }
 
     /// The first name short enough to be a common name.
-    pub(super) fn common_name(&self) -> String {
+    pub(in crate::record) fn common_name(&self) -> String {
         let mut texts = self.0.iter().map(Name::to_string);
         texts.find(|text| text.len() <= COMMON_NAME_BYTES).unwrap_or_else(|| "overdub".to_owned())
     }

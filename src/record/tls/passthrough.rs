@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::model::Origin;
 
-use super::host_pattern::HostPattern;
-use super::lru::Lru;
+use crate::record::host_pattern::HostPattern;
+use crate::record::lru::Lru;
 
 const FIRST_TERM: Duration = Duration::from_secs(60);
 const LONGEST_TERM: Duration = Duration::from_secs(60 * 60);
@@ -81,7 +81,7 @@ pub enum Consequence {
 
 /// Decides per connection.
 #[derive(Debug)]
-pub(super) struct Passthrough {
+pub(in crate::record) struct Passthrough {
     asked: Vec<HostPattern>,
     automatic: bool,
     known: Mutex<Known>,
@@ -122,18 +122,18 @@ impl Verdict {
 
 impl Passthrough {
     /// Passes what these patterns cover, and, when `automatic`, what clients refuse.
-    pub(super) fn new(asked: Vec<HostPattern>, automatic: bool) -> Self {
+    pub(in crate::record) fn new(asked: Vec<HostPattern>, automatic: bool) -> Self {
         let known = Known { believers: Lru::new(MOST_STANDINGS), standings: Lru::new(MOST_STANDINGS) };
         Self { asked, automatic, known: Mutex::new(known) }
     }
 
     /// Whether the operator named this host.
-    pub(super) fn asked(&self, host: &str, port: u16) -> Option<PassReason> {
+    pub(in crate::record) fn asked(&self, host: &str, port: u16) -> Option<PassReason> {
         self.asked.iter().any(|pattern| pattern.covers(host, port)).then_some(PassReason::Asked)
     }
 
     /// Whether this client has refused our certificate for this host, and that still counts.
-    pub(super) fn refused(&self, client: IpAddr, server: &Origin, now: Instant) -> Option<PassReason> {
+    pub(in crate::record) fn refused(&self, client: IpAddr, server: &Origin, now: Instant) -> Option<PassReason> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let believer = known.believers.find(&client).is_some();
         match known.standings.find(&key(client, server))? {
@@ -143,20 +143,26 @@ impl Passthrough {
     }
 
     /// The client spoke under our certificate for this host.
-    pub(super) fn note_accepted(&self, client: IpAddr, server: &Origin) {
+    pub(in crate::record) fn note_accepted(&self, client: IpAddr, server: &Origin) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.believers.put(client, ());
         known.standings.put(key(client, server), Standing::Accepted);
     }
 
     /// The client does not believe the server's own certificate either, which was passed through: it is no pinned one.
-    pub(super) fn note_refused_anyway(&self, client: IpAddr, server: &Origin) {
+    pub(in crate::record) fn note_refused_anyway(&self, client: IpAddr, server: &Origin) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.standings.put(key(client, server), Standing::Unknown);
     }
 
     /// The client refused our certificate for this host. Says what follows from it.
-    pub(super) fn note_refused(&self, client: IpAddr, server: &Origin, refusal: Refusal, now: Instant) -> Consequence {
+    pub(in crate::record) fn note_refused(
+        &self,
+        client: IpAddr,
+        server: &Origin,
+        refusal: Refusal,
+        now: Instant,
+    ) -> Consequence {
         if !self.automatic {
             return Consequence::NotWanted;
         }

@@ -43,7 +43,7 @@ impl UpstreamTrust {
 
 /// Believes the roots, the very certificates that were named, or everyone.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(in crate::record) struct Verifier {
     roots: Option<Arc<WebPkiServerVerifier>>,
     pinned: Vec<CertificateDer<'static>>,
     insecure: bool,
@@ -52,7 +52,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     /// With this trust. What it refuses is a [`Distrust`] inside the error.
-    pub(super) fn new(trust: &UpstreamTrust, provider: &Arc<CryptoProvider>) -> Result<Self, Error> {
+    pub(in crate::record) fn new(trust: &UpstreamTrust, provider: &Arc<CryptoProvider>) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         if trust.system && !trust.insecure {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
