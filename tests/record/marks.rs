@@ -4,10 +4,11 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use overdub::model::Exchange;
+use overdub::record;
 
 use crate::support::{Server, page};
 
-use super::{Proxy, overdub, read_all, text};
+use super::{Proxy, overdub, read_all, read_head, server, text};
 
 /// Path and transaction of each exchange in order.
 fn labels(exchanges: &[Exchange]) -> Vec<(String, Option<&str>)> {
@@ -132,4 +133,25 @@ fn wrong_marks_are_refused_in_words_and_change_nothing() {
         assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {}", text(&ended.stderr));
         assert!(text(&ended.stderr).contains(said), "{arguments:?}: {}", text(&ended.stderr));
     }
+}
+
+#[test]
+fn a_mark_reaches_a_reverse_proxy_and_not_its_server() {
+    let (address, served) = server(|mut stream| {
+        let head = text(&read_head(&mut stream));
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        head
+    });
+    let origin = format!("http://{address}").parse().unwrap();
+    let reverse = record::Reverse { origin, address: record::Address::Translated };
+    let proxy = Proxy::with(|config| config.mode = record::Mode::Reverse(reverse));
+    let mut client = proxy.connect();
+    client.write_all(b"POST /mark HTTP/1.1\r\nHost: overdub.test\r\nContent-Length: 3\r\n\r\nbuy").unwrap();
+    assert!(text(&read_all(&mut client)).starts_with("HTTP/1.1 200"));
+    let mut client = proxy.connect();
+    client.write_all(b"GET /shop HTTP/1.1\r\nHost: us\r\n\r\n").unwrap();
+    read_head(&mut client);
+    assert!(served.join().unwrap().starts_with("GET /shop"), "the server hears nothing of the mark");
+    drop(client);
+    assert_eq!(proxy.stop().only().transaction.as_deref(), Some("buy"));
 }

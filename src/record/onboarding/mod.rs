@@ -108,7 +108,7 @@ impl Onboarding {
 }
 
 /// Whether this is the name the proxy answers to.
-pub(super) fn is_own_host(host: &str) -> bool {
+pub(in crate::record) fn is_own_host(host: &str) -> bool {
     host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(OWN_HOST)
 }
 

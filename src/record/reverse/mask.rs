@@ -13,6 +13,7 @@ use crate::model::{Origin, Scheme};
 use crate::wire::http1::{RequestHead, ResponseHead};
 
 use super::super::editor::{Change, Edit, edit_fields};
+use super::super::onboarding::is_own_host;
 use super::super::tally::Tally;
 
 /// The mask of one client connection.
@@ -82,6 +83,11 @@ impl Mask {
 impl Edit for Mask {
     fn request(&mut self, head: &RequestHead, out: &mut BytesMut) {
         let asked = head.headers.text("host").and_then(|host| Origin::from_authority(self.front.scheme, host).ok());
+        if asked.as_ref().is_some_and(|asked| is_own_host(&asked.host)) {
+            // For us, not for the server.
+            out.extend_from_slice(&head.raw);
+            return;
+        }
         self.front = asked.unwrap_or_else(|| self.front.clone());
         let unmasked = |value: &[u8]| {
             let url = std::str::from_utf8(value).ok();
@@ -170,6 +176,7 @@ mod tests {
         let (mut mask, _) = mask("http://127.0.0.1:8080");
         for (sent, passed) in [
             ("hOsT:localhost:8080\r\n", "hOsT: shop.test\r\n"),
+            ("Host: overdub.test\r\n", "Host: overdub.test\r\n"),
             (
                 "Host: localhost:8080\r\nReferer: http://localhost:8080/a?b=http://localhost:8080/\r\nOrigin: HTTP://LocalHost:8080\r\n",
                 "Host: shop.test\r\nReferer: https://shop.test/a?b=http://localhost:8080/\r\nOrigin: https://shop.test\r\n",
