@@ -275,7 +275,7 @@ fn greet(
     match invitation {
         Invitation::Nobody => {
             guide.lines(addresses, near, output, root).into_iter().for_each(|line| console.say(line));
-            if guide.is_forward() {
+            if guide.hears_marks() {
                 console.say(format_args!("  mark      overdub mark --proxy {near} \"check out\""));
             }
             door.lines(guide.scheme(), addresses, root).into_iter().for_each(|line| console.say(line));

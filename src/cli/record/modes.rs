@@ -122,6 +122,11 @@ impl Guide {
         Self(mode.clone())
     }
 
+    /// Whether marks can be set over HTTP.
+    pub(super) fn hears_marks(&self) -> bool {
+        matches!(self.0, Mode::Forward | Mode::Reverse(_))
+    }
+
     /// Whether clients name the proxy as their HTTP proxy.
     pub(super) fn is_forward(&self) -> bool {
         self.0 == Mode::Forward
