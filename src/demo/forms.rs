@@ -100,22 +100,6 @@ pub(super) fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
     }
 }
 
-/// Text as it may stand in HTML, in an attribute too.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// The value of the input `field` in the form with this action, as a browser would send it back.
 pub fn form_field(page: &str, action: &str, field: &str) -> Option<String> {
     let form = page.split("<form").skip(1).find(|form| attribute(form, " action=").as_deref() == Some(action))?;

@@ -1,7 +1,7 @@
 //! The HTML of the sample shop. Everything that anybody typed is escaped.
 
-use super::forms::escape;
 use super::shop::{Cart, Order, Visit};
+use crate::wire::text::html_escape;
 
 /// The articles on sale: name in the API, title, price in cents.
 pub(super) const ARTICLES: &[(&str, &str, u32)] = &[
@@ -41,14 +41,14 @@ pub(super) fn home() -> String {
 
 /// The login page, with a message when something was wrong.
 pub(super) fn login(token: &str, username: &str, message: Option<&str>) -> String {
-    let message = message.map(|m| format!("<p class=\"message\">{}</p>", escape(m))).unwrap_or_default();
+    let message = message.map(|m| format!("<p class=\"message\">{}</p>", html_escape(m))).unwrap_or_default();
     let body = format!(
         "<h1>Log in</h1>{message}<form method=\"post\" action=\"/login\">\
          <input type=\"hidden\" name=\"csrf_token\" value=\"{token}\">\
          <label>Name <input type=\"text\" name=\"username\" value=\"{}\" autocomplete=\"username\"></label>\
          <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\"></label>\
          <button>Log in</button></form>",
-        escape(username)
+        html_escape(username)
     );
     page("Log in", "", "", &body)
 }
@@ -58,7 +58,7 @@ pub(super) fn shop(visit: &Visit) -> String {
     let rows: String = ARTICLES
         .iter()
         .map(|(article, title, cents)| {
-            let (article, title, price) = (escape(article), escape(title), price(*cents));
+            let (article, title, price) = (html_escape(article), html_escape(title), price(*cents));
             format!("<tr><td>{title}</td><td>{price}</td><td><button data-article=\"{article}\">Add</button></td></tr>")
         })
         .collect();
@@ -80,7 +80,7 @@ pub(super) fn checkout(visit: &Visit, cart: &Cart) -> String {
          <label>Note <input type=\"text\" name=\"note\" value=\"\"></label><button>Order</button></form>",
         items(&cart.items),
         visit.form_token,
-        escape(&cart.id),
+        html_escape(&cart.id),
         cart.version
     );
     private_page("Check out", visit, &body)
@@ -88,8 +88,11 @@ pub(super) fn checkout(visit: &Visit, cart: &Cart) -> String {
 
 /// One order, with a form to attach a file.
 pub(super) fn order(visit: &Visit, order: &Order) -> String {
-    let files: String =
-        order.attachments.iter().map(|(name, bytes)| format!("<li>{} ({bytes} bytes)</li>", escape(name))).collect();
+    let files: String = order
+        .attachments
+        .iter()
+        .map(|(name, bytes)| format!("<li>{} ({bytes} bytes)</li>", html_escape(name)))
+        .collect();
     let body = format!(
         "<h1>Order {number}</h1>{items}<p>Note: {note}</p><ul>{files}</ul>\
          <form method=\"post\" action=\"/orders/{number}/attachment\" enctype=\"multipart/form-data\">\
@@ -98,7 +101,7 @@ pub(super) fn order(visit: &Visit, order: &Order) -> String {
          <label>Sketch <input type=\"file\" name=\"file\"></label><button>Attach</button></form>",
         number = order.number,
         items = items(&order.items),
-        note = escape(&order.note),
+        note = html_escape(&order.note),
         token = visit.form_token,
     );
     private_page("Order", visit, &body)
@@ -109,17 +112,17 @@ pub(super) fn search(visit: &Visit, word: &str, hits: &[(Order, String)]) -> Str
     let found: String = hits
         .iter()
         .map(|(order, reference)| {
-            let (number, note) = (order.number, escape(&order.note));
+            let (number, note) = (order.number, html_escape(&order.note));
             format!("<li><a href=\"/orders/{number}?ref={reference}\">Order {number}</a>: {note}</li>")
         })
         .collect();
-    let body = format!("<h1>Orders with “{}”</h1><ul>{found}</ul>", escape(word));
+    let body = format!("<h1>Orders with “{}”</h1><ul>{found}</ul>", html_escape(word));
     private_page("Search", visit, &body)
 }
 
 /// A page that says why not.
 pub(super) fn refusal(status: u16, reason: &str) -> String {
-    page("Not possible", "", "", &format!("<h1>{status}</h1><p class=\"message\">{}</p>", escape(reason)))
+    page("Not possible", "", "", &format!("<h1>{status}</h1><p class=\"message\">{}</p>", html_escape(reason)))
 }
 
 fn private_page(title: &str, visit: &Visit, body: &str) -> String {
@@ -131,7 +134,7 @@ fn private_page(title: &str, visit: &Visit, body: &str) -> String {
     let top = format!(
         "<span>{}</span><form class=\"inline\" method=\"post\" action=\"/logout\">\
          <input type=\"hidden\" name=\"csrf_token\" value=\"{}\"><button>Log out</button></form>",
-        escape(&visit.account.username),
+        html_escape(&visit.account.username),
         visit.logout_token
     );
     page(title, &head, &top, body)
@@ -143,13 +146,13 @@ fn page(title: &str, head: &str, top: &str, body: &str) -> String {
          <link rel=\"stylesheet\" href=\"/static/shop.css\"><script src=\"/static/shop.js\" defer></script></head>\n\
          <body><header><img src=\"/static/logo.png\" alt=\"\" width=\"32\" height=\"32\"><b>Sample shop</b>{top}</header>\n\
          {body}\n</body>\n</html>\n",
-        escape(title)
+        html_escape(title)
     )
 }
 
 fn items(items: &[(String, u32)]) -> String {
     let rows: String =
-        items.iter().map(|(article, n)| format!("<tr><td>{}</td><td>{n}</td></tr>", escape(article))).collect();
+        items.iter().map(|(article, n)| format!("<tr><td>{}</td><td>{n}</td></tr>", html_escape(article))).collect();
     format!("<table>{rows}</table>")
 }
 

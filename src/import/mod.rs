@@ -13,6 +13,7 @@
 mod control;
 mod damage;
 mod error;
+mod flaws;
 mod format;
 pub mod goreplay;
 pub mod har;
@@ -29,6 +30,7 @@ pub mod tcp;
 pub use control::Control;
 pub use damage::Damage;
 pub use error::{ImportError, Problem, shown};
+pub use flaws::Flaws;
 pub use format::Format;
 pub use har::Cached;
 pub use run::{Config, Details, Report, run};

@@ -89,7 +89,7 @@ fn har_of(summary: &har::Summary) -> Value {
         "elsewhere": summary.elsewhere,
         "absent_request_bodies": summary.absent_bodies[0],
         "absent_response_bodies": summary.absent_bodies[1],
-        "unreadable": summary.unreadable,
+        "unreadable": summary.unreadable.count,
     })
 }
 
@@ -102,7 +102,7 @@ fn flows_of(summary: &mitmproxy::Summary) -> Value {
         "absent_request_bodies": summary.absent_bodies[0],
         "absent_response_bodies": summary.absent_bodies[1],
         "newer": summary.newer,
-        "unreadable": summary.unreadable,
+        "unreadable": summary.unreadable.count,
     })
 }
 
@@ -113,7 +113,7 @@ fn payloads_of(summary: &goreplay::Summary) -> Value {
         "unanswered": summary.unanswered,
         "replayed": summary.replayed,
         "unasked": summary.unasked,
-        "unreadable": summary.unreadable,
+        "unreadable": summary.unreadable.count,
     })
 }
 

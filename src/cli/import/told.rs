@@ -165,12 +165,12 @@ fn tell_har(console: Console, summary: &har::Summary) {
             ("request bodies that the file does not hold", summary.absent_bodies[0]),
             ("response bodies that the file does not hold", summary.absent_bodies[1]),
             ("without a readable date: take that of the entry before", summary.undated),
-            ("could not be read", summary.unreadable),
+            ("could not be read", summary.unreadable.count),
             ("beyond what one file may hold", summary.beyond),
         ],
     );
     table(console, "entries that are no HTTP:", &summary.elsewhere);
-    flaws(console, "entry", &summary.flaws);
+    flaws(console, "entry", &summary.unreadable.first);
 }
 
 fn table<K: Display>(console: Console, title: &str, rows: &BTreeMap<K, u64>) {
@@ -198,12 +198,12 @@ fn tell_flows(console: Console, summary: &mitmproxy::Summary) {
             ("request bodies that mitmproxy passed through and did not keep", summary.absent_bodies[0]),
             ("response bodies that mitmproxy passed through and did not keep", summary.absent_bodies[1]),
             ("of a later version of the format than is known here", summary.newer),
-            ("could not be read", summary.unreadable),
+            ("could not be read", summary.unreadable.count),
             ("beyond what one file may hold", summary.beyond),
         ],
     );
     table(console, "flows that are no HTTP:", &summary.elsewhere);
-    flaws(console, "flow", &summary.flaws);
+    flaws(console, "flow", &summary.unreadable.first);
 }
 
 fn tell_payloads(console: Console, summary: &goreplay::Summary) {
@@ -216,11 +216,11 @@ fn tell_payloads(console: Console, summary: &goreplay::Summary) {
             ("responses without their request, left out", summary.unasked),
             ("CONNECT requests, left out", summary.tunnels),
             ("without a time: take that of the payload before", summary.undated),
-            ("could not be read", summary.unreadable),
+            ("could not be read", summary.unreadable.count),
             ("beyond what one file may hold", summary.beyond),
         ],
     );
-    flaws(console, "payload", &summary.flaws);
+    flaws(console, "payload", &summary.unreadable.first);
 }
 
 fn rows(console: Console, rows: &[(&str, u64)]) {

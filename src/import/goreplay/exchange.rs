@@ -87,11 +87,11 @@ impl<'a, R: Read + Seek> Import<'a, R> {
         let (head, framing) = match parts.next() {
             Ok(Some(Part::Request(head, framing))) => (head, framing),
             Ok(_) => {
-                self.summary.flaw(place.request.offset, "there is no request in the payload");
+                self.summary.unreadable.add(place.request.offset, "there is no request in the payload");
                 return Ok(None);
             }
             Err(error) => {
-                self.summary.flaw(place.request.offset, &error.to_string());
+                self.summary.unreadable.add(place.request.offset, &error.to_string());
                 return Ok(None);
             }
         };
@@ -155,7 +155,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
                 Ok(_) => "there is no response in its payload".to_owned(),
                 Err(error) => format!("the response cannot be read: {error}"),
             };
-            self.summary.flaw(answer.message.offset, &why);
+            self.summary.unreadable.add(answer.message.offset, &why);
             draft.exchange.incomplete.get_or_insert(Incomplete::NotRecorded(why));
             return Ok(());
         }

@@ -17,12 +17,10 @@ use std::io::{self, Read, Seek};
 use crate::capture::CaptureError;
 use crate::import::control::is_stop;
 use crate::import::damage::Damage;
+use crate::import::flaws::Flaws;
 use crate::observe::Recorder;
 
 pub use survey::{Survey, survey};
-
-/// Most flaws that are described.
-const FLAWS: usize = 20;
 
 /// What an import found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,24 +40,13 @@ pub struct Summary {
     /// Payloads that do not say when they were seen; they take the moment of the one before them.
     pub undated: u64,
     /// Payloads that could not be imported.
-    pub unreadable: u64,
-    /// The first of these, with the byte at which they begin and the reason.
-    pub flaws: Vec<(u64, String)>,
+    pub unreadable: Flaws,
     /// Requests beyond the most that can be imported from one file.
     pub beyond: u64,
     /// The highest number of a connection.
     pub connections: u64,
     /// What could not be read of the file.
     pub damage: Option<Damage>,
-}
-
-impl Summary {
-    fn flaw(&mut self, byte: u64, why: &str) {
-        self.unreadable += 1;
-        if self.flaws.len() < FLAWS {
-            self.flaws.push((byte, why.to_owned()));
-        }
-    }
 }
 
 /// Why a GoReplay file cannot be imported.

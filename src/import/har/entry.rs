@@ -16,6 +16,7 @@ use super::survey::{Place, Survey};
 use super::text::base64_bytes;
 use super::timing::{self, Phases, Tls};
 use super::{Cached, Config, HarError, Summary};
+use crate::import::flaws::Flaws;
 use crate::model::{Body, Headers, Incomplete, Origin, Remark, Request, Response, Scheme, Transport, Version};
 use crate::observe::Recorder;
 
@@ -60,7 +61,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
         let summary = Summary {
             entries: survey.entries() + survey.no_entries + survey.beyond,
             undated: survey.undated,
-            unreadable: survey.no_entries,
+            unreadable: Flaws { count: survey.no_entries, ..Flaws::default() },
             beyond: survey.beyond,
             damage: survey.damage.clone(),
             ..Summary::default()
@@ -84,7 +85,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
         let done = match self.loader.entry(place, &mut room)? {
             true => self.loaded(place, &room),
             false => {
-                self.summary.flaw(place.offset, "too long");
+                self.summary.unreadable.add(place.offset, "too long");
                 Ok(())
             }
         };
@@ -95,7 +96,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
     fn loaded(&mut self, place: Place, text: &Entry) -> Result<(), HarError> {
         let entry = text.value();
         let Some((entry, request)) = entry.and_then(|entry| Some((entry, entry.get("request")?))) else {
-            self.summary.flaw(place.offset, "cannot be read as JSON");
+            self.summary.unreadable.add(place.offset, "cannot be read as JSON");
             return Ok(());
         };
         let url = request.get("url").and_then(Value::text).unwrap_or_default();
@@ -106,7 +107,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
                 return Ok(());
             }
             Address::Unreadable => {
-                self.summary.flaw(place.offset, "has no URL");
+                self.summary.unreadable.add(place.offset, "has no URL");
                 return Ok(());
             }
         };

@@ -30,13 +30,11 @@ use std::io::{self, Read, Seek};
 
 use crate::capture::CaptureError;
 use crate::import::control::is_stop;
+use crate::import::flaws::Flaws;
 use crate::observe::Recorder;
 
 pub use plain::{START_BYTES, is_plain, make_plain};
 pub use survey::{Damage, Survey, survey};
-
-/// Most flaws that are described.
-const FLAWS: usize = 20;
 
 /// What becomes of entries that the browser answered itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,22 +75,11 @@ pub struct Summary {
     /// Entries that do not say which connection they used; each origin is taken for one connection.
     pub without_connection: u64,
     /// Entries that could not be imported.
-    pub unreadable: u64,
-    /// The first of these, with the byte at which they begin and the reason.
-    pub flaws: Vec<(u64, String)>,
+    pub unreadable: Flaws,
     /// Entries beyond the most that can be imported from one file.
     pub beyond: u64,
     /// Where the file stops being readable; what stands before is imported.
     pub damage: Option<Damage>,
-}
-
-impl Summary {
-    fn flaw(&mut self, byte: u64, why: &str) {
-        self.unreadable += 1;
-        if self.flaws.len() < FLAWS {
-            self.flaws.push((byte, why.to_owned()));
-        }
-    }
 }
 
 /// Why a HAR file cannot be imported.

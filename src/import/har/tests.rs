@@ -132,7 +132,7 @@ fn entries_that_went_nowhere_or_got_nothing_are_told() {
     let summary = &got.summary;
     assert_eq!((summary.entries, summary.exchanges, summary.unanswered, summary.not_from_network), (10, 4, 2, 1));
     assert_eq!(summary.elsewhere, BTreeMap::from([("blob".to_owned(), 1), ("CONNECT".to_owned(), 1)]));
-    assert_eq!(summary.unreadable, 3);
+    assert_eq!(summary.unreadable.count, 3);
     assert_eq!(got.exchanges[1].incomplete, Some(Incomplete::Client("net::ERR_ABORTED".into())));
     assert!(matches!(got.exchanges[2].incomplete, Some(Incomplete::NotRecorded(_))));
     let text = format!(r#"{{"log":{{"entries":[{}]}}}}"#, entries.join(","));

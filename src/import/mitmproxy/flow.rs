@@ -57,7 +57,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
         let done = match whole {
             true => self.exchange(place, Value::dictionary(&inside), other),
             false => {
-                self.summary.flaw(place.inside.offset, "the file changed while it was read");
+                self.summary.unreadable.add(place.inside.offset, "the file changed while it was read");
                 Ok(())
             }
         };
@@ -76,7 +76,7 @@ impl<'a, R: Read + Seek> Import<'a, R> {
                 return Ok(());
             }
             Err(Refused::Flaw(why)) => {
-                self.summary.flaw(place.inside.offset, why);
+                self.summary.unreadable.add(place.inside.offset, why);
                 return Ok(());
             }
         };

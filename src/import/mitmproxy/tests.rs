@@ -167,7 +167,7 @@ fn at(micros: u64) -> Nanos {
 #[test]
 fn everything_that_a_flow_says_is_in_the_exchange() {
     let (summary, reader) = imported(&[flow()]);
-    assert_eq!((summary.flows, summary.exchanges, summary.unanswered, summary.unreadable), (1, 1, 0, 0));
+    assert_eq!((summary.flows, summary.exchanges, summary.unanswered, summary.unreadable.count), (1, 1, 0, 0));
     assert_eq!(reader.provenance().anchor_unix_ns, 1_000_100_000_000);
     let exchange = reader.exchange(ExchangeId(1)).unwrap();
     let (request, response) = (&exchange.request, exchange.response.as_ref().unwrap());
@@ -496,8 +496,8 @@ fn what_is_not_http_is_counted_and_left_out() {
     let (summary, reader) = imported(&[other("tcp"), tunnel, other("udp"), newer, other("tcp"), other("x"), headless]);
     let counted: Vec<(&str, u64)> = summary.elsewhere.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
     assert_eq!(counted, [("CONNECT", 1), ("other", 1), ("tcp", 2), ("udp", 1)]);
-    assert_eq!((summary.newer, summary.exchanges, summary.unreadable, reader.exchange_count()), (1, 1, 1, 1));
-    assert_eq!(summary.flaws[0].1, "its request has no method");
+    assert_eq!((summary.newer, summary.exchanges, summary.unreadable.count, reader.exchange_count()), (1, 1, 1, 1));
+    assert_eq!(summary.unreadable.first[0].1, "its request has no method");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::model::Origin;
 use crate::wire::http1::RequestHead;
+use crate::wire::text::html_escape;
 
 use super::error::AuthorityError;
 use super::pages::{Kind, Page};
@@ -133,28 +134,12 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     {
         out.push_str(before);
         match values.iter().find(|(known, _)| *known == name) {
-            Some((_, value)) => out.push_str(&escape(value)),
+            Some((_, value)) => out.push_str(&html_escape(value)),
             None => out.extend(["{{", name, "}}"]),
         }
         rest = after;
     }
     out.push_str(rest);
-    out
-}
-
-/// Text as HTML and XML show it.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
     out
 }
 

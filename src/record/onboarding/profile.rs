@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::escape;
+use crate::wire::text::html_escape;
 
 /// A profile that holds the certificate alone. Its identifiers come from the fingerprint, so that installing it again
 /// replaces it.
@@ -12,7 +12,7 @@ pub(super) fn of(der: &[u8], name: &str, fingerprint: &str) -> String {
     let digits: String = fingerprint.chars().filter(char::is_ascii_hexdigit).collect();
     let (profile, payload) = (uuid(&digits, 0), uuid(&digits, 32));
     let short = digits.get(..8).unwrap_or(&digits).to_ascii_lowercase();
-    let (name, content) = (escape(name), STANDARD.encode(der));
+    let (name, content) = (html_escape(name), STANDARD.encode(der));
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
